@@ -1,0 +1,1 @@
+"""Vision-language backbones and action experts of insertion_vla."""

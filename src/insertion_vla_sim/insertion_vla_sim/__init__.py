@@ -1,0 +1,1 @@
+"""MuJoCo world and device emulators that stand in for the hardware of insertion_vla."""
