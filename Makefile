@@ -1,0 +1,43 @@
+# insertion_vla: `make demo` and `make test` do all of their own set-up. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+ARGS ?=
+# The folder of this file, also in a path with spaces and when called with -f from elsewhere.
+ROOT := $(shell cd -- "$$(dirname -- "$$(printf '%s' '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
+IN_WORKSPACE := cd "$(ROOT)" && source setup.bash &&
+
+.PHONY: help setup demo test lint bench trials clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    a simulated arm inserts the needle (ARGS=\"seed:=7 instruction:='insert the needle into the green trocar'\")"
+	@echo "make test    lint, type check and every test, as CI runs them"
+	@echo "make bench   rates, latencies, CPU and memory of the running graph: table, JSON and PNG under bench/"
+	@echo "make trials  success rate over many seeds through the full graph (ARGS=\"seeds:=50\")"
+	@echo "make lint    format, lint and type check only"
+	@echo "make setup   virtual environment, pinned packages and colcon build only (PYTHON=python3.12 to choose)"
+	@echo "make clean   remove everything that the targets made"
+
+setup:
+	@cd "$(ROOT)" && command -v $(PYTHON) >/dev/null || { \
+	  echo "[setup] FAILED: expected Python 3.11 or 3.12; '$(PYTHON)' is not on the PATH"; \
+	  echo "  what to do: sudo apt install python3 python3-venv, or name one: make PYTHON=/path/to/python3.12 <target>"; exit 2; }
+	@cd "$(ROOT)" && $(PYTHON) tools/setup_workspace.py
+
+demo: setup
+	@$(IN_WORKSPACE) exec ros2 run insertion_vla demo $(ARGS)
+
+test: setup
+	@$(IN_WORKSPACE) exec python tools/run_tests.py $(ARGS)
+
+lint: setup
+	@$(IN_WORKSPACE) exec python tools/run_tests.py --lint-only
+
+bench: setup
+	@$(IN_WORKSPACE) exec python tools/bench.py $(ARGS)
+
+trials: setup
+	@$(IN_WORKSPACE) exec ros2 run insertion_vla trials $(ARGS)
+
+clean:
+	@cd "$(ROOT)" && rm -rf .venv build install log bench runs .pytest_cache .ruff_cache .mypy_cache .hypothesis
