@@ -46,8 +46,20 @@ def colcon_test(package: str) -> bool:
     return step(
         f"tests of {package}",
         # fmt: off
-        ["colcon", "test", "--base-paths", "src", "--packages-select", package, "--event-handlers",
-         "console_direct+", "--return-code-on-test-failure", "--pytest-args", "-q", "--durations=5"],
+        [
+            "colcon",
+            "test",
+            "--base-paths",
+            "src",
+            "--packages-select",
+            package,
+            "--event-handlers",
+            "console_direct+",
+            "--return-code-on-test-failure",
+            "--pytest-args",
+            "-q",
+            "--durations=5",
+        ],
         # fmt: on
         test_environment(),
     )

@@ -94,7 +94,11 @@ def find_distribution():
     foreign = [p for p in prefixes if ROOT not in (Path(p), *Path(p).parents)]
     if not name or not foreign:
         return None
-    probe = subprocess.run(["python3", "-c", "import rclpy, launch_ros"], capture_output=True, text=True, cwd="/")
+    code = "import rclpy, launch_ros; from importlib.metadata import distributions as d; "
+    code += "print(any(p.name == 'ros-rclpy' for p in d()))"
+    probe = subprocess.run(["python3", "-c", code], capture_output=True, text=True, cwd="/")
+    if probe.stdout.strip() == "True":  # another clone's wheels are sourced in this shell
+        return None
     if probe.returncode != 0:
         raise StepFailed(
             f"expected the sourced ROS 2 distribution '{name}' to offer rclpy and launch_ros; importing them said:\n"
@@ -105,8 +109,10 @@ def find_distribution():
 
 
 def check_machine(distribution):
-    say(f"checking the machine: {platform.system()} {platform.machine()}, "
-        + (f"ROS 2 {distribution} is sourced" if distribution else "no ROS 2 sourced, using wheels"))
+    say(
+        f"checking the machine: {platform.system()} {platform.machine()}, "
+        + (f"ROS 2 {distribution} is sourced" if distribution else "no ROS 2 sourced, using wheels")
+    )
     if platform.system() != "Linux":
         raise StepFailed(f"expected Linux; found {platform.system()}\n  what to do: use a Linux machine or container")
     if not distribution and platform.machine() != "x86_64":
@@ -192,9 +198,17 @@ def install_packages(distribution):
     constraints = distribution_constraints() if distribution else REQUIREMENTS / "constraints.txt"
     say(f"installing pinned packages ({', '.join(sets)}); about a minute the first time")
     run(
-        [VENV / "bin" / "pip", "install", "--disable-pip-version-check", "--no-input", "-c", constraints,
-         *(part for f in files for part in ("-r", f))],
-        "pip to install the pinned packages", pip_remedy,
+        [
+            VENV / "bin" / "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--no-input",
+            "-c",
+            constraints,
+            *(part for f in files for part in ("-r", f)),
+        ],
+        "pip to install the pinned packages",
+        pip_remedy,
     )
     if not distribution:
         fix_wheel_paths()
@@ -228,9 +242,17 @@ def install_ros_on_pip(distribution):
         return
     say("installing src/ros_on_pip (launch, ros2, rosbag2_py ... which have no wheels)")
     run(
-        [VENV / "bin" / "pip", "install", "--disable-pip-version-check", "--no-deps", "--no-build-isolation",
-         "-e", ROOT / "src" / "ros_on_pip"],
-        "pip to install src/ros_on_pip", pip_remedy,
+        [
+            VENV / "bin" / "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--no-build-isolation",
+            "-e",
+            ROOT / "src" / "ros_on_pip",
+        ],
+        "pip to install src/ros_on_pip",
+        pip_remedy,
     )
     done("ros_on_pip", value)
 
@@ -251,13 +273,24 @@ def build(distribution):
         return
     say("building the workspace with colcon; about half a minute the first time")
     env = dict(os.environ, PATH=f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}", VIRTUAL_ENV=str(VENV))
-    env.pop("PYTHONPATH", None) if not distribution else None
     if not distribution:
+        env.pop("PYTHONPATH", None)
         env.update(AMENT_PREFIX_PATH=str(VENV), CMAKE_PREFIX_PATH=str(VENV))
     colcon = VENV / "bin" / "colcon" if (VENV / "bin" / "colcon").exists() else "colcon"
     run(
-        [colcon, "build", "--symlink-install", "--base-paths", "src", "--event-handlers", "console_direct+",
-         "--cmake-args", f"-DPython3_EXECUTABLE={VENV / 'bin' / 'python'}", "-DBUILD_TESTING=OFF", "--no-warn-unused-cli"],
+        [
+            colcon,
+            "build",
+            "--symlink-install",
+            "--base-paths",
+            "src",
+            "--event-handlers",
+            "console_direct+",
+            "--cmake-args",
+            f"-DPython3_EXECUTABLE={VENV / 'bin' / 'python'}",
+            "-DBUILD_TESTING=OFF",
+            "--no-warn-unused-cli",
+        ],
         "colcon to build the workspace",
         "read the lines above; 'make clean' and a second run rebuild from nothing",
         env,
