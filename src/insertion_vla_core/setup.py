@@ -10,7 +10,7 @@ setup(
     maintainer="insertion_vla maintainers",
     maintainer_email="maintainers@insertion-vla.example.org",
     packages=find_packages(exclude=["test"]),
-    package_data={"": ["*.yaml", "*.xml"]},
+    package_data={NAME: ["robots/*.yaml"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

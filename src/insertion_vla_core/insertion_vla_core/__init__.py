@@ -1,1 +1,1 @@
-"""Geometry, kinematics, time alignment, chunks, the gate, wire codecs and the contract of insertion_vla. No ROS, no torch."""
+"""Geometry, kinematics, time alignment, chunks, the gate, wire codecs and the contract. No ROS, no torch."""
