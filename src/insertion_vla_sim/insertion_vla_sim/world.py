@@ -1,0 +1,185 @@
+"""The simulated lab bench: an arm that follows joint rates, a needle, a soft eye with three tubes and membranes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from insertion_vla_core.geometry import Pose
+from insertion_vla_sim import scene
+from insertion_vla_sim.randomise import RANDOMISATIONS, Layout, Randomisation, apply_layout, draw_layout
+from insertion_vla_sim.truth import TouchedTube, Truth
+
+ARM_JOINTS = 6
+# Meca500-class: 20 mm/s at the tip stops in about 15 ms.
+JOINT_ACCELERATION_RAD_S2 = np.array([12.0, 12.0, 12.0, 25.0, 25.0, 25.0])
+JOINT_SPEED_RAD_S = np.radians([150.0, 150.0, 180.0, 300.0, 300.0, 500.0])
+MEMBRANE_STIFFNESS_N_M = 700.0
+RENDER_STATE_SIZE = 3 + ARM_JOINTS + 6
+SAMPLE_S = 1.0 / scene.SAMPLE_RATE_HZ
+
+
+class World:
+    """One seeded episode of the bench, advanced in steps of 1/650 s by joint rates.
+
+    The arm is kinematic: it follows the commanded rates within its acceleration and never yields. The eye is dynamic.
+    """
+
+    def __init__(self, seed: int = 0, randomisation: Randomisation = "train") -> None:
+        self.randomisation: Randomisation = randomisation
+        self.model = mujoco.MjModel.from_xml_string(scene.scene_xml())
+        self.data = mujoco.MjData(self.model)
+        self._needle = self.model.body("needle").id
+        self._flange = self.model.body("link6").id
+        self._eye = self.model.body("eye").id
+        self._tip = self.model.site("tip").id
+        self._tubes = [self.model.body(f"tube{i}").id for i in range(scene.TUBE_COUNT)]
+        self.layout: Layout
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        """Start the episode of `seed`: same seed, same episode, bit for bit."""
+        self.layout = draw_layout(seed, self.randomisation)
+        apply_layout(self.model, self.layout)
+        mujoco.mj_resetData(self.model, self.data)
+        self._sample = 0
+        self._q = self.layout.start_joints_rad.copy()
+        self._dq = np.zeros(ARM_JOINTS)
+        self.axial_force_n = 0.0
+        self._peak_force_n = 0.0
+        self._touched = [TouchedTube() for _ in self._tubes]
+        self._write_arm()
+        mujoco.mj_forward(self.model, self.data)
+
+    def step(self, dq_command: np.ndarray) -> None:
+        """Advance 1/650 s.
+
+        Args:
+            dq_command: (6,) commanded joint rates [rad/s], followed within the joints' acceleration and speed.
+
+        Raises:
+            ValueError: not six finite numbers.
+        """
+        command = np.asarray(dq_command, float)
+        if command.shape != (ARM_JOINTS,) or not np.isfinite(command).all():
+            raise ValueError(f"dq_command must be six finite joint rates [rad/s], got {dq_command!r}")
+        self._follow(command)
+        model, data = self.model, self.data
+        for _ in range(scene.STEPS_PER_SAMPLE):
+            self._write_arm()
+            mujoco.mj_step(model, data)
+            self._q += self._dq * scene.PHYSICS_DT_S
+        data.qpos[:ARM_JOINTS] = self._q
+        mujoco.mj_kinematics(model, data)
+        self._sample += 1
+        membrane = self._press_membranes()
+        self.axial_force_n = float(data.sensordata[2]) + membrane
+        self._peak_force_n = max(self._peak_force_n, self.axial_force_n)
+
+    def _follow(self, command: np.ndarray) -> None:
+        """Move the joint rates towards the command, all joints together so that the tip keeps its direction."""
+        command = np.clip(command, -JOINT_SPEED_RAD_S, JOINT_SPEED_RAD_S)
+        ahead = self._q + command * SAMPLE_S
+        command[(ahead < scene.JOINT_LOWER_RAD) | (ahead > scene.JOINT_UPPER_RAD)] = 0.0
+        change = command - self._dq
+        excess = float(np.max(np.abs(change) / (JOINT_ACCELERATION_RAD_S2 * SAMPLE_S)))
+        self._dq = self._dq + change / max(excess, 1.0)
+
+    def _write_arm(self) -> None:
+        self.data.qpos[:ARM_JOINTS] = self._q
+        self.data.qvel[:ARM_JOINTS] = self._dq
+
+    def _press_membranes(self) -> float:
+        """Apply the membranes' springs between eye and needle; returns the axial force on the needle [N]."""
+        data = self.data
+        push = data.xfrc_applied[self._eye]
+        push[:] = 0.0
+        tip = data.site_xpos[self._tip]
+        axial = 0.0
+        for i, body in enumerate(self._tubes):
+            local = (tip - data.xpos[body]) @ data.xmat[body].reshape(3, 3)
+            overshoot = -float(local[2]) - float(self.layout.membrane_depth_m[i])
+            if overshoot <= 0.0 or local[0] ** 2 + local[1] ** 2 > scene.HOLE_RADIUS_M**2:
+                continue
+            if overshoot > scene.TUBE_LENGTH_M:
+                continue
+            self._touched[i].update(overshoot)
+            inward = -data.xmat[body].reshape(3, 3)[:, 2]
+            force = MEMBRANE_STIFFNESS_N_M * overshoot * inward
+            push[:3] += force
+            push[3:] += np.cross(tip - data.xipos[self._eye], force)
+            axial += float(force @ data.site_xmat[self._tip].reshape(3, 3)[:, 2])
+        return axial
+
+    @property
+    def time_s(self) -> float:
+        """Simulated time since the reset [s]."""
+        return self._sample / scene.SAMPLE_RATE_HZ
+
+    @property
+    def q(self) -> np.ndarray:
+        """Joint angles (6,) [rad]."""
+        return self._q.copy()
+
+    @property
+    def dq(self) -> np.ndarray:
+        """Joint rates (6,) [rad/s]."""
+        return self._dq.copy()
+
+    @property
+    def tool_pose(self) -> Pose:
+        """Needle tip in the base: +z out of the tip."""
+        return Pose(self.data.site_xpos[self._tip].copy(), self.data.site_xmat[self._tip].reshape(3, 3).copy())
+
+    @property
+    def flange_pose(self) -> Pose:
+        """Flange in the base."""
+        return Pose(self.data.xpos[self._flange].copy(), self.data.xmat[self._flange].reshape(3, 3).copy())
+
+    @property
+    def needle_body(self) -> int:
+        """MuJoCo id of the needle's body, for ray casts that must not see the needle."""
+        return self._needle
+
+    def tube_pose(self, index: int) -> Pose:
+        """Mouth of a tube in the base: +z out of the mouth."""
+        body = self._tubes[index]
+        return Pose(self.data.xpos[body].copy(), self.data.xmat[body].reshape(3, 3).copy())
+
+    def truth(self, target: str | None = None) -> Truth:
+        """Privileged state now, for a target colour (the seed's own by default)."""
+        return Truth.measure(
+            self.layout,
+            [self.tube_pose(i) for i in range(scene.TUBE_COUNT)],
+            self.tool_pose.position,
+            self._touched,
+            target=target or self.layout.target,
+            time_s=self.time_s,
+            force_n=self.axial_force_n,
+            peak_force_n=self._peak_force_n,
+        )
+
+    def render_state(self) -> np.ndarray:
+        """All a renderer needs, (15,) f64: time [s], seed, set, joint positions of arm and eye."""
+        head = (self.time_s, self.layout.seed, RANDOMISATIONS.index(self.randomisation))
+        return np.concatenate([head, self.data.qpos])
+
+
+@dataclass(frozen=True)
+class RenderState:
+    """The decoded form of `World.render_state`."""
+
+    time_s: float
+    seed: int
+    randomisation: Randomisation
+    qpos: np.ndarray
+
+    @staticmethod
+    def decode(state: np.ndarray) -> RenderState:
+        """Raises ValueError when the array is not what `World.render_state` returns."""
+        state = np.asarray(state, float)
+        if state.shape != (RENDER_STATE_SIZE,) or not np.isfinite(state).all():
+            raise ValueError(f"expected a render state of {RENDER_STATE_SIZE} finite numbers, got shape {state.shape}")
+        return RenderState(float(state[0]), int(state[1]), RANDOMISATIONS[int(state[2])], state[3:].copy())
