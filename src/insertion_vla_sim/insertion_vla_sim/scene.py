@@ -43,9 +43,9 @@ DISTRACTORS = 5
 IMAGE_WIDTH = 320
 IMAGE_HEIGHT = 180
 VIEWS = ("front", "side", "hand")
-STATIC_CAMERA_FROM_EYE_M = {"front": (0.125, 0.030, 0.140), "side": (-0.010, -0.130, 0.130)}
-FOCUS_FROM_EYE_M = (-0.004, 0.0, 0.014)
-STATIC_FOVY_DEG = 24.0
+STATIC_CAMERA_FROM_EYE_M = {"front": (0.075, 0.090, 0.148), "side": (0.058, -0.105, 0.148)}
+FOCUS_FROM_EYE_M = (-0.006, 0.0, 0.020)
+STATIC_FOVY_DEG = 17.0
 
 JOINT_LOWER_RAD = np.radians([-175.0, -70.0, -135.0, -170.0, -115.0, -180.0])
 JOINT_UPPER_RAD = np.radians([175.0, 90.0, 70.0, 170.0, 115.0, 180.0])
@@ -154,9 +154,9 @@ ARM_XML = f"""
                 <geom class="visible" type="cylinder" size=".0055 .010" pos="0 0 -.082" rgba=".20 .21 .23 1"/>
                 <geom class="visible" type="cylinder" size=".0036 .009" pos="0 0 -.064" rgba=".90 .62 .15 1"/>
                 <geom class="visible" type="capsule" size=".0020" fromto="0 0 -.056 0 0 -{NEEDLE_LENGTH_M}"
-                      rgba=".55 .57 .60 1"/>
+                      rgba=".70 .72 .75 1"/>
                 <geom class="visible" type="capsule" size="{NEEDLE_RADIUS_M}"
-                      fromto="0 0 -{NEEDLE_LENGTH_M} 0 0 -{NEEDLE_RADIUS_M}" rgba=".80 .82 .86 1"/>
+                      fromto="0 0 -{NEEDLE_LENGTH_M} 0 0 -{NEEDLE_RADIUS_M}" rgba=".92 .93 .95 1"/>
                 <geom class="collision" type="capsule" size="{NEEDLE_RADIUS_M}"
                       fromto="0 0 -{NEEDLE_LENGTH_M} 0 0 -{NEEDLE_RADIUS_M}" contype="1" conaffinity="0"/>
                 <geom class="collision" type="capsule" size=".0036"
@@ -175,7 +175,7 @@ ARM_XML = f"""
 
 def build_xml() -> str:
     """MJCF of the scene before any randomisation."""
-    hand = _camera("hand", (0.050, 0.0, 0.012), (0.0, 0.0, TOOL_LENGTH_M + 0.012), (-1.0, 0.0, 0.0), 48.0)
+    hand = _camera("hand", (0.050, 0.0, 0.016), (0.0, 0.0, TOOL_LENGTH_M + 0.030), (-1.0, 0.0, 0.0), 36.0)
     eye = np.asarray(EYE_CENTRE_M)
     focus = eye + FOCUS_FROM_EYE_M
     static = static_camera_positions()
@@ -238,9 +238,11 @@ def build_xml() -> str:
         {springs}
         <inertial pos="0 0 0" mass=".05" diaginertia="1e-5 1e-5 1e-5"/>
         <geom name="sclera" class="visible" type="sphere" size="{EYE_RADIUS_M}" rgba=".93 .90 .87 1"/>
-        <geom name="cup" class="visible" type="cylinder" size=".0128 .003" pos="0 0 -.0055" rgba=".35 .36 .38 1"/>
-        <geom name="iris" class="visible" type="ellipsoid" size=".0048 .0048 .0015" pos="0 0 .0108" rgba=".36 .27 .20 1"/>
-        <geom name="pupil" class="visible" type="ellipsoid" size=".0022 .0022 .0008" pos="0 0 .0119" rgba=".03 .03 .03 1"/>
+        <geom name="cup" class="visible" type="cylinder" size=".0142 .003" pos="0 0 -.0075" rgba=".35 .36 .38 1"/>
+        <body name="gaze" euler="0 62 0">
+          <geom name="iris" class="visible" type="ellipsoid" size=".0058 .0058 .0020" pos="0 0 .0125"/>
+          <geom name="pupil" class="visible" type="ellipsoid" size=".0026 .0026 .0008" pos="0 0 .0140" rgba=".03 .03 .03 1"/>
+        </body>
         <geom name="eyeball" class="collision" type="sphere" size="{EYE_RADIUS_M}"/>
         {tubes}
       </body>

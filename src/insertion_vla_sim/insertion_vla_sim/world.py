@@ -29,7 +29,8 @@ class World:
 
     def __init__(self, seed: int = 0, randomisation: Randomisation = "train") -> None:
         self.randomisation: Randomisation = randomisation
-        self.model = mujoco.MjModel.from_xml_string(scene.scene_xml())
+        self.xml = scene.scene_xml()
+        self.model = mujoco.MjModel.from_xml_string(self.xml)
         self.data = mujoco.MjData(self.model)
         self._needle = self.model.body("needle").id
         self._flange = self.model.body("link6").id
