@@ -1,7 +1,7 @@
 """The base of every node: a lifecycle node whose failures have a name, and the ``run`` that every executable uses.
 
-rclpy swallows exceptions in lifecycle transitions, has shut the context down before a node can send a last message after
-SIGINT, and accepts misspelt parameters in silence. This module is where each of these is put right, once.
+rclpy swallows exceptions in lifecycle transitions, has shut the context down before a node can send a last message
+after SIGINT, and accepts misspelt parameters in silence. This module is where each of these is put right, once.
 """
 
 import gc
@@ -26,7 +26,9 @@ from rclpy.task import Future
 from insertion_vla.parameters import ParameterModel, ParameterSet
 
 RCLError = rclpy_implementation.RCLError
-SUCCESS, FAILURE, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.ERROR
+SUCCESS = TransitionCallbackReturn.SUCCESS
+FAILURE = TransitionCallbackReturn.FAILURE
+ERROR = TransitionCallbackReturn.ERROR
 
 
 class ManagedNode(LifecycleNode):
@@ -218,8 +220,8 @@ class ManagedNode(LifecycleNode):
 def run(node_class: type[ManagedNode], args: Sequence[str] | None = None) -> int:
     """Run one node until SIGINT or SIGTERM: the main of every executable.
 
-    rclpy's own handlers shut the context before a node can stop anything, so they are not installed: the signal ends the
-    spinning, ``stop`` and ``teardown`` run with everything alive, and the context goes last.
+    rclpy's own handlers shut the context before a node can stop anything, so they are not installed: the signal ends
+    the spinning, ``stop`` and ``teardown`` run with everything alive, and the context goes last.
 
     Returns:
         The process's exit code: 0, or 1 after an exception in a callback.

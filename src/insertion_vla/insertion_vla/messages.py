@@ -12,6 +12,7 @@ from geometry_msgs.msg import Pose as PoseMessage
 from geometry_msgs.msg import PoseStamped
 from insertion_vla_core.chunk import Chunk
 from insertion_vla_core.geometry import Pose, matrix_from_quaternion, quaternion_from_matrix
+
 from insertion_vla_interfaces.msg import ActionChunk
 
 NS = 1_000_000_000
@@ -67,8 +68,8 @@ def pose_from_message(message: PoseMessage) -> Pose:
     length = float(np.linalg.norm(quaternion))
     if not (np.isfinite(position).all() and np.isfinite(length) and abs(length - 1.0) < 0.01):
         raise ValueError(
-            f"expected a pose of finite numbers with a unit quaternion, got position {position.tolist()} and quaternion "
-            f"{quaternion.tolist()} of length {length:g}"
+            f"expected a pose of finite numbers with a unit quaternion, got position {position.tolist()} and "
+            f"quaternion {quaternion.tolist()} of length {length:g}"
         )
     return Pose(position, matrix_from_quaternion(quaternion / length))
 

@@ -75,7 +75,8 @@ class Spec:
         if self.low is not None:
             words += f" {'above' if self.low_open else 'at least'} {self.low:g}"
         if self.high is not None:
-            words += f"{' and' if self.low is not None else ''} {'below' if self.high_open else 'at most'} {self.high:g}"
+            words += (" and" if self.low is not None else "") + (" below" if self.high_open else " at most")
+            words += f" {self.high:g}"
         unit = self.description.split("]")[0] + "]" if self.description.startswith("[") else ""
         return f"{words} {unit}".rstrip()
 
@@ -162,9 +163,10 @@ def _sentences(error: ValidationError, known: dict[str, Spec]) -> list[str]:
         path = [str(part) for part in problem["loc"] if isinstance(part, str)]
         name = ".".join(path)
         if name not in known:  # a rule over several parameters
-            result.append(f"parameters{' ' + name + '.*' if name else ''}: {problem['msg'].removeprefix('Value error, ')}")
+            group = f" {name}.*" if name else ""
+            result.append(f"parameters{group}: {problem['msg'].removeprefix('Value error, ')}")
         elif problem["type"] == "missing":
-            result.append(f"parameter '{name}' is missing: expected {known[name].expects}; set it in the parameter file")
+            result.append(f"parameter '{name}' is missing: expected {known[name].expects}; set it in the file")
         elif problem["type"] == "value_error":
             result.append(f"parameter '{name}' = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}")
         else:
@@ -297,5 +299,5 @@ class ParameterSet:
             if (new < old) == (tighten == "down"):
                 return ""
             word = "lowered" if tighten == "down" else "raised"
-            return f"parameter '{spec.name}': a safety value may only be {word} while the node runs; it is {old}, got {new}"
+            return f"parameter '{spec.name}': a safety value may only be {word} while it runs; it is {old}, got {new}"
         return f"parameter '{spec.name}' cannot change while the node is configured; deactivate and clean it up first"

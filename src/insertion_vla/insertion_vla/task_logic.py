@@ -91,7 +91,7 @@ class TaskLogic:
         self.status = "waiting for a goal"
         self.depth_m = math.nan
         self._started = False
-        self._system_active = False
+        self.system_active = False
         self._system_reason = "no system/state received yet"
         self._arm_state: int | None = None
         self._arm_reason = ""
@@ -106,7 +106,7 @@ class TaskLogic:
     @property
     def permit(self) -> bool:
         """Whether motion is permitted right now."""
-        return self.goal is not None and self._started and self._system_active
+        return self.goal is not None and self._started and self.system_active
 
     @property
     def shown_phase(self) -> Phase:
@@ -132,7 +132,7 @@ class TaskLogic:
         limit = self.settings.max_timeout_s
         if not (math.isfinite(timeout_s) and 0.0 <= timeout_s <= limit):
             raise Refused(f"expected a timeout of 0 (default) to {limit:g} s, got {timeout_s:g}: send one in this range")
-        if not self._system_active:
+        if not self.system_active:
             raise Refused(f"expected the system to be ACTIVE, but {self._system_reason}: call system/start")
         if self._arm_state is None:
             raise Refused("expected arm/state, but none was received yet: check the arm node")
@@ -168,7 +168,7 @@ class TaskLogic:
 
     def system(self, active: bool, reason: str, now_s: float) -> None:
         """Takes the state of the managed nodes."""
-        self._system_active = active
+        self.system_active = active
         self._system_reason = reason
         if self.goal is not None and not active:
             self._end(False, f"the system is no longer ACTIVE: {reason}", now_s)

@@ -157,6 +157,8 @@ class LifecycleManager(ManagedNode):
                 self.executor.create_task(done.set_result, answer)
 
     def _start_nodes(self) -> tuple[bool, str]:
+        if self._state == SystemState.ACTIVE:
+            return True, self._reason  # no excursion to STARTING: it would end a running goal
         self._errors.clear()
         self._silent.clear()
         self._publish(SystemState.STARTING, "bring-up")
