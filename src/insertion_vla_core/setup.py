@@ -5,7 +5,7 @@ NAME = "insertion_vla_core"
 setup(
     name=NAME,
     version="0.1.0",
-    description="Geometry, kinematics, time alignment, chunks, the gate, wire codecs and the contract of insertion_vla. No ROS, no torch.",
+    description="Geometry, kinematics, time alignment, chunks, wire codecs and the contract. No ROS, no torch.",
     license="Apache-2.0",
     maintainer="insertion_vla maintainers",
     maintainer_email="maintainers@insertion-vla.example.org",

@@ -1,0 +1,1 @@
+"""Codecs of the lab's wire formats: bytes in, SI values out, and back."""
