@@ -1,0 +1,1 @@
+"""Backbones: images and an instruction to feature tokens."""

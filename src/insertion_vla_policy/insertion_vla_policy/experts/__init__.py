@@ -1,0 +1,1 @@
+"""Experts: observations to action chunks."""

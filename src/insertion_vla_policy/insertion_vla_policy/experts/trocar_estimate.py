@@ -1,0 +1,96 @@
+"""Where the named trocar is: key points of calibrated views, fitted to a tube and filtered over time."""
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+from insertion_vla_core.calibration import Calibration
+from insertion_vla_core.geometry import Pose
+from numpy.typing import NDArray
+
+from insertion_vla_policy.experts.tube_fit import Sighting, fit_tube
+from insertion_vla_policy.protocol import Features
+
+# Where the key points of `color_keypoints` sit on the lab's trocar: along the axis behind the mouth, off the axis [m].
+KEY_POINTS = ((0.0, 0.0), (0.0085, 0.003))
+PIXEL_SIGMA = (0.25, 0.6)  # error of each key point in its image [pixels]
+SCENE_DISTANCE_M = 0.15  # only scales the pixel errors to metres
+MIN_VIEWS = 2
+MAX_RESIDUAL = 4.0
+DOWN = np.array([0.0, 0.0, -1.0])
+
+
+class TrocarEstimate:
+    """Mouth [m] and axis (unit, pointing into the tube) in base axes, as the median of the newest fits."""
+
+    def __init__(self, calibration: Calibration, memory: int = 5) -> None:
+        self._calibration = calibration
+        self._memory = memory
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets everything, for a new goal."""
+        self._mouths: deque[NDArray[np.float64]] = deque(maxlen=self._memory)
+        self._axes: deque[NDArray[np.float64]] = deque(maxlen=self._memory)
+        self._newest_ns = 0
+        self.why_not = "no features yet"
+
+    def update(self, features: Features, flange_at: Callable[[int], Pose | None]) -> bool:
+        """Takes one feature set in; False (and `why_not`) if it is old or does not give a tube.
+
+        Args:
+            features: Tokens of the colour key-point backbone.
+            flange_at: Flange pose in base axes at a stamp [ns], None where it is not known.
+        """
+        if features.stamp_ns <= self._newest_ns:
+            return False
+        self._newest_ns = features.stamp_ns
+        sightings, views = self._sightings(features, flange_at)
+        if len(views) < MIN_VIEWS:
+            self.why_not = f"the trocar is seen in {len(views)} of {len(features.view_names)} views, {MIN_VIEWS} needed"
+            return False
+        tube = fit_tube(sightings, self.axis if self.count else DOWN)
+        if tube.residual > MAX_RESIDUAL:
+            self.why_not = f"the views disagree: {tube.residual:.1f} times the expected error"
+            return False
+        self._mouths.append(tube.mouth)
+        self._axes.append(tube.axis)
+        return True
+
+    @property
+    def count(self) -> int:
+        """Fits in memory."""
+        return len(self._mouths)
+
+    @property
+    def mouth(self) -> NDArray[np.float64]:
+        """Centre of the mouth (3,) [m], base axes."""
+        return np.median(np.array(self._mouths), axis=0)
+
+    @property
+    def axis(self) -> NDArray[np.float64]:
+        """Unit axis (3,) into the tube, base axes."""
+        axis = np.median(np.array(self._axes), axis=0)
+        return axis / np.linalg.norm(axis)
+
+    @property
+    def spread_m(self) -> float:
+        """Largest distance of a remembered mouth from the median: large while the scene moves or views disagree."""
+        return float(np.max(np.linalg.norm(np.array(self._mouths) - self.mouth, axis=1)))
+
+    def _sightings(
+        self, features: Features, flange_at: Callable[[int], Pose | None]
+    ) -> tuple[list[Sighting], set[str]]:
+        sightings, views = [], set()
+        for view_index, kind, u, v, confidence, *_ in features.tokens:
+            name = features.view_names[int(view_index)]
+            flange = flange_at(features.view_stamps_ns[int(view_index)])
+            if confidence <= 0.0 or flange is None:
+                continue
+            camera = self._calibration.cameras[name]
+            origin, direction = camera.ray(u * camera.view.width, v * camera.view.height, flange)
+            along, out = KEY_POINTS[int(kind)]
+            sigma = PIXEL_SIGMA[int(kind)] / float(confidence) * SCENE_DISTANCE_M / camera.view.fx
+            sightings.append(Sighting(origin, direction, along, out, sigma))
+            views.add(name)
+        return sightings, views
