@@ -1,0 +1,1 @@
+"""Robot back ends: each speaks to one kind of arm controller."""
