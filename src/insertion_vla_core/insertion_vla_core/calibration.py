@@ -1,7 +1,7 @@
 """Camera calibration: where each view looks from, and where the needle tip sits on the flange.
 
 One YAML file (config/calibration/*.yaml) serves the camera driver (camera_info), the policies (rays and projections)
-and the simulation (which renders from it). Optical frames: z forward, x right, y down; pixels from the top left corner.
+and the policies (rays, projections). Optical frames: z forward, x right, y down; whole pixel coordinates are centres.
 """
 
 from dataclasses import dataclass
@@ -9,23 +9,22 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from insertion_vla_core.geometry import Pose, matrix_from_quaternion
+from insertion_vla_core.strict_yaml import StrictModel, load_strict
 
 
-class Mount(BaseModel):
+class Mount(StrictModel):
     """A rigid transform as it stands in the file: position [m] and quaternion x y z w."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    position: tuple[float, float, float]
-    quaternion: tuple[float, float, float, float]
+    position: list[float] = Field(min_length=3, max_length=3)
+    quaternion: list[float] = Field(min_length=4, max_length=4)
 
     @field_validator("quaternion")
     @classmethod
-    def _unit(cls, value: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    def _unit(cls, value: list[float]) -> list[float]:
         norm = float(np.linalg.norm(value))
         if not abs(norm - 1.0) < 1e-3:
             raise ValueError(f"expected a unit quaternion x y z w, got one of length {norm:.4g}")
@@ -47,8 +46,9 @@ class View(Mount):
     frame: Literal["base", "flange"]
 
 
-class CalibrationFile(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class CalibrationFile(StrictModel):
+    """The file as it stands."""
+
     tool: Mount
     views: dict[str, View] = Field(min_length=1)
 
@@ -89,13 +89,6 @@ class Calibration:
 
 def load_calibration(path: str | Path) -> Calibration:
     """Reads a calibration file; raises ValueError naming the file and what is wrong in it."""
-    try:
-        file = CalibrationFile.model_validate(yaml.safe_load(Path(path).read_text()))
-    except OSError as error:
-        raise ValueError(
-            f"expected a camera calibration file at {path}; {error.strerror}: name an existing file"
-        ) from None
-    except (ValidationError, yaml.YAMLError) as error:
-        raise ValueError(f"expected a camera calibration in {path}; {error}: mend these entries") from None
+    file = load_strict(path, CalibrationFile, "a camera calibration")
     cameras = {name: Camera(name, view, view.pose()) for name, view in file.views.items()}
     return Calibration(file.tool.pose(), cameras)

@@ -39,7 +39,7 @@ def colour_of(instruction: str) -> str:
     if len(named) != 1:
         raise ValueError(
             f"expected an instruction that names one of the colours {', '.join(HUES_DEG)}; "
-            f"'{instruction}' names {' and '.join(named) or 'none'}: say for example 'insert the needle into the red trocar'"
+            f"'{instruction}' names {' and '.join(named) or 'none'}: say 'insert the needle into the red trocar'"
         )
     return named[0]
 
@@ -93,7 +93,7 @@ def key_points(rgb: NDArray[np.uint8], hue_deg: float) -> NDArray[np.float32]:
     rows[0, 2:5] = mouth[0] / width, mouth[1] / height, min(1.0, dark.sum() / 12.0)
     rear = rear_edge(barrel, dark, mouth)
     if rear is not None:
-        rows[1, 2:5] = rear[0] / width, rear[1] / height, min(1.0, np.linalg.norm(rear - mouth) / 12.0)
+        rows[1, 2:5] = rear[0] / width, rear[1] / height, min(1.0, float(np.linalg.norm(rear - mouth)) / 12.0)
     return rows
 
 
@@ -118,7 +118,7 @@ def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
 def find_opening(
     barrel: NDArray[np.bool_], value: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    """Centre (u, v) [pixels, from the image's corner] and mask of the dark opening that the barrel's colour surrounds."""
+    """Centre (u, v) [pixels from the corner] and mask of the dark opening that the barrel's colour surrounds."""
     surround = cv2.morphologyEx(value, cv2.MORPH_CLOSE, OPENING_KERNEL)
     dark = value < DARK_SHARE * surround
     count, labels, stats, _ = cv2.connectedComponentsWithStats(dark.astype(np.uint8), connectivity=4)

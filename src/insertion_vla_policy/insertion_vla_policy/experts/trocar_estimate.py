@@ -88,7 +88,7 @@ class TrocarEstimate:
             if confidence <= 0.0 or flange is None:
                 continue
             camera = self._calibration.cameras[name]
-            origin, direction = camera.ray(u * camera.view.width, v * camera.view.height, flange)
+            origin, direction = camera.ray(u * camera.view.width - 0.5, v * camera.view.height - 0.5, flange)
             along, out = KEY_POINTS[int(kind)]
             sigma = PIXEL_SIGMA[int(kind)] / float(confidence) * SCENE_DISTANCE_M / camera.view.fx
             sightings.append(Sighting(origin, direction, along, out, sigma))
