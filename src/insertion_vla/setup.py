@@ -1,6 +1,19 @@
+from glob import glob
+
 from setuptools import find_packages, setup
 
 NAME = "insertion_vla"
+NODES = (
+    "camera",
+    "force_sensor",
+    "arm",
+    "vlm",
+    "action_expert",
+    "scripted_expert",
+    "task",
+    "lifecycle_manager",
+)
+TOOLS = ("status", "insert", "demo", "trials")
 
 setup(
     name=NAME,
@@ -14,6 +27,10 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", glob("../../launch/*.launch.py")),
+        (f"share/{NAME}/config", glob("../../config/*.yaml")),
+        (f"share/{NAME}/config/calibration", glob("../../config/calibration/*.yaml")),
+        (f"share/{NAME}/config/contracts", glob("../../config/contracts/*.yaml")),
     ],
     install_requires=[
         "numpy",
@@ -26,5 +43,10 @@ setup(
     extras_require={"test": ["pytest"]},
     tests_require=["pytest"],
     zip_safe=False,
-    entry_points={"console_scripts": []},
+    entry_points={
+        "console_scripts": [
+            *(f"{name} = {NAME}.nodes.{name}:main" for name in NODES),
+            *(f"{name} = {NAME}.{name}:main" for name in TOOLS),
+        ]
+    },
 )

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-
 # A deadline that is late by no more than this share of the period is still kept; anything later is skipped.
 TOLERANCE = 0.1
 

@@ -3,10 +3,10 @@
 import array
 
 import numpy as np
-from insertion_vla_interfaces.msg import VLFeatures
 from insertion_vla_policy.protocol import Features
 
 from insertion_vla.messages import ns_from_time, time_from_ns
+from insertion_vla_interfaces.msg import VLFeatures
 
 
 def features_to_message(features: Features) -> VLFeatures:

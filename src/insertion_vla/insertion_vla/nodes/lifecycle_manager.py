@@ -18,7 +18,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import DiagnosticStatusWrapper
-from insertion_vla_interfaces.msg import SystemState
 from pydantic import Field
 from rcl_interfaces.msg import Log
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -31,6 +30,7 @@ from insertion_vla.bring_up import Failure, Settings, bring_up, refresh, shut_do
 from insertion_vla.managed_node import ManagedNode, run
 from insertion_vla.managed_peer import ACTIVE, UNKNOWN, ManagedPeer
 from insertion_vla.parameters import ParameterModel
+from insertion_vla_interfaces.msg import SystemState
 
 # A loaded machine may answer late: only this many unanswered questions in a row make a node count as dead.
 SILENCES = 3

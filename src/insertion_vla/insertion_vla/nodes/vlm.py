@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import DiagnosticStatusWrapper
-from insertion_vla_interfaces.msg import TaskState, VLFeatures
 from insertion_vla_policy.protocol import Backbone, Image
 from insertion_vla_policy.registry import load_backbone
 from pydantic import Field
@@ -33,6 +32,7 @@ from insertion_vla.messages import ns_from_time
 from insertion_vla.parameters import ParameterModel
 from insertion_vla.paths import config_file
 from insertion_vla.view_freshness import ViewFreshness
+from insertion_vla_interfaces.msg import TaskState, VLFeatures
 
 CHECK_PERIOD_S = 0.05
 

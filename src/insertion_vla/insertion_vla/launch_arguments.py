@@ -1,0 +1,96 @@
+"""Launch arguments checked before anything starts; a wrong one is one sentence.
+
+Pure: used by the launch files and by the command-line tools that start them.
+"""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+PARTS = ("robot", "cameras", "sensor", "inference")
+HARDWARE = ("sim", "meca500", "ros2_control")
+VIEWS = ("front", "side", "hand")
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+MAX_SEED = 2**31 - 1
+
+
+def one_of(name: str, value: str, choices: Sequence[str]) -> str:
+    """The value, when it is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got '{value}'{_near(value, choices)}")
+    return value
+
+
+def some_of(name: str, value: str, choices: Sequence[str]) -> list[str]:
+    """A comma-separated selection in the order of the choices; no choice twice."""
+    given = [item.strip() for item in value.split(",") if item.strip()]
+    for item in given:
+        if item not in choices:
+            raise ValueError(f"{name}: expected a selection of {', '.join(choices)}, got '{item}'{_near(item, choices)}")
+    if not given or len(set(given)) != len(given):
+        raise ValueError(f"{name}: expected at least one of {', '.join(choices)}, each once, got '{value}'")
+    return [choice for choice in choices if choice in given]
+
+
+def yes_no(name: str, value: str) -> bool:
+    """true or false."""
+    if value.lower() not in ("true", "false"):
+        raise ValueError(f"{name}: expected true or false, got '{value}'")
+    return value.lower() == "true"
+
+
+def seed(value: str) -> int:
+    """A seed of the simulation."""
+    if not re.fullmatch(r"\d+", value) or int(value) > MAX_SEED:
+        raise ValueError(f"seed: expected a whole number from 0 to {MAX_SEED}, got '{value}'")
+    return int(value)
+
+
+def loopback(value: str) -> str:
+    """An address of this machine for the simulation: 127.x.y.z."""
+    try:
+        address = ipaddress.IPv4Address(value)
+    except ValueError:
+        raise ValueError(f"host: expected a loopback address such as 127.0.0.1, got '{value}'") from None
+    if not address.is_loopback:
+        raise ValueError(f"host: expected a loopback address (127.x.y.z), got '{value}': the simulation serves this machine")
+    return value
+
+
+def namespace(value: str) -> str:
+    """A ROS namespace, or empty."""
+    if value.strip("/") and not re.fullmatch(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", value):
+        raise ValueError(f"namespace: expected names of letters, digits and _ joined by /, got '{value}'")
+    return value
+
+
+def parameter_file(value: str, nodes: Sequence[str]) -> Path:
+    """An existing parameter file whose keys name nodes of this launch.
+
+    ROS itself ignores a misspelt node key, and with it everything written below it.
+    """
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise ValueError(f"params_file: expected a parameter file, found none at {path}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"params_file: {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"params_file: expected node names with 'ros__parameters' in {path}, got none")
+    for key, section in content.items():
+        node = str(key).rstrip("/").split("/")[-1]
+        if node not in (*nodes, "**", "*"):
+            raise ValueError(f"params_file: {path} has a section for '{key}', but no such node{_near(node, nodes)}")
+        if not isinstance(section, dict) or "ros__parameters" not in section:
+            raise ValueError(f"params_file: expected 'ros__parameters:' below '{key}' in {path}")
+    return path
+
+
+def _near(value: str, choices: Sequence[str]) -> str:
+    near = difflib.get_close_matches(value, choices, n=1)
+    return f": did you mean '{near[0]}'?" if near else ""
