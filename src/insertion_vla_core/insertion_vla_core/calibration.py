@@ -1,7 +1,7 @@
 """Camera calibration: where each view looks from, and where the needle tip sits on the flange.
 
-One YAML file (config/calibration/*.yaml) serves the camera driver (camera_info), the policies (rays and projections)
-and the policies (rays, projections). Optical frames: z forward, x right, y down; whole pixel coordinates are centres.
+One YAML file (config/calibration/*.yaml) serves the camera driver (camera_info) and the policies (rays, projections).
+Optical frames: z forward, x right, y down. Whole pixel coordinates are pixel centres, as in OpenCV and camera_info.
 """
 
 from dataclasses import dataclass
