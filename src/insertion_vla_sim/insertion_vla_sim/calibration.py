@@ -2,8 +2,8 @@
 
     python -m insertion_vla_sim.calibration config/calibration/sim.yaml
 
-The format is that of `insertion_vla_core.calibration`. Pixel coordinates start at the image's top left corner, so the
-first pixel's centre is at (0.5, 0.5) and a 320 pixel wide image is centred at 160.
+The format is that of `insertion_vla_core.calibration`. Whole pixel coordinates are pixel centres, as in OpenCV and in
+camera_info, so the centre of a 320 pixel wide image is at 159.5.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from insertion_vla_sim import scene
 
 HEADER = """\
 # Cameras of the simulation, generated from its scene by `python -m insertion_vla_sim.calibration`; do not edit.
-# Optical frames: z forward, x right, y down. Pixels from the image's top left corner. Positions in m, quaternions xyzw.
+# Optical frames: z forward, x right, y down. Whole pixel coordinates are pixel centres. Positions in m, quaternions xyzw.
 """
 # MuJoCo looks along -z with y up; an optical frame looks along +z with y down.
 _OPTICAL_FROM_MUJOCO = np.diag([1.0, -1.0, -1.0])
@@ -56,8 +56,8 @@ def _view(model: mujoco.MjModel, name: str) -> dict[str, Any]:
         "height": scene.IMAGE_HEIGHT,
         "fx": round(focal, 9),
         "fy": round(focal, 9),
-        "cx": scene.IMAGE_WIDTH / 2.0,
-        "cy": scene.IMAGE_HEIGHT / 2.0,
+        "cx": (scene.IMAGE_WIDTH - 1) / 2.0,
+        "cy": (scene.IMAGE_HEIGHT - 1) / 2.0,
         "frame": "base" if camera.bodyid[0] == 0 else "flange",
         **_mount(camera.pos, rotation.reshape(3, 3) @ _OPTICAL_FROM_MUJOCO),
     }
