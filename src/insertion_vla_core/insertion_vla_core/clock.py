@@ -32,8 +32,7 @@ class ClockOffset:
         self._minima: deque[float] = deque(maxlen=BINS)
         self._bin_start_s = 0.0
         self._minimum: float | None = None
-        # Differences that a jump would explain, not confirmed yet: (received, sender, difference) of the first, count,
-        # smallest difference.
+        # Differences that only a jump explains, not confirmed yet: (received, sender, difference) of the first one.
         self._candidate: tuple[float, float, float] | None = None
         self._candidate_count = 0
         self._candidate_minimum = 0.0
@@ -96,8 +95,12 @@ class ClockOffset:
         self._candidate = None
 
     def _slide(self, difference: float, received_s: float) -> None:
+        since = received_s - self._bin_start_s
+        if since >= self._bin_s * BINS:  # after a silence nothing in the window holds any more
+            self._restart(difference, received_s)
+            return
         # Small backward steps of the local clock also open a new bin, so that old minima leave in any case.
-        if not 0.0 <= received_s - self._bin_start_s < self._bin_s:
+        if not 0.0 <= since < self._bin_s:
             self._bin_start_s = received_s
             self._minima.append(difference)
         elif difference < self._minima[-1]:
