@@ -26,5 +26,10 @@ setup(
     extras_require={"test": ["pytest"]},
     tests_require=["pytest"],
     zip_safe=False,
-    entry_points={"console_scripts": []},
+    entry_points={
+        "console_scripts": [
+            "sim = insertion_vla_sim.main_sim:main",
+            "sim_render = insertion_vla_sim.main_render:main",
+        ]
+    },
 )

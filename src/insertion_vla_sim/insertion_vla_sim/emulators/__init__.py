@@ -1,0 +1,1 @@
+"""Device emulators: each speaks one of the lab's wire protocols, none knows ROS."""

@@ -1,0 +1,160 @@
+"""`sim_render`: renders the views of a running `sim` in a process of its own and pushes them as the cameras would.
+
+Reads the render state from shared memory of `sim`; pushes ZMQ two-part messages to ports 5561 to 5563, 5 Hz per view,
+the views spread evenly over the period. Records a video and shows a window on request.
+On failure: no simulation, no display or a video file of the wrong kind end it with a sentence and exit code 1.
+It ends with code 0 on SIGINT, SIGTERM and when the simulation is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .emulators import ports
+from .emulators.cameras import PERIOD_S, CameraEmulator, jpeg
+from .emulators.shared_state import FROZEN, KILLED, RenderInput, SharedState
+from .emulators.window import Window
+from .render import make_renderer
+from .scene import VIEWS
+
+_PR_SET_PDEATHSIG = 1
+# A simulation that is not this process's parent counts as gone when its state stands still this long.
+GONE_S = 5.0
+
+
+class Failed(Exception):
+    """The renderer cannot start; the sentence says why."""
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line of `sim_render`."""
+    parser = argparse.ArgumentParser(prog="sim_render", description="Cameras, video and window of a running `sim`.")
+    parser.add_argument("--host", type=ports.loopback, default="127.0.0.1", help="loopback address of the simulation")
+    parser.add_argument("--video", metavar="FILE", help="record all views to FILE.gif or FILE.mp4")
+    parser.add_argument("--viewer", action="store_true", help="show all views in a window")
+    parser.add_argument("--state", metavar="PATH", help="shared render state; by default the simulation is asked for it")
+    parser.add_argument("--child", action="store_true", help="end with the process that started this one")
+    return parser.parse_args(arguments)
+
+
+def ask_for_state(host: str) -> str:
+    """Path of the render state of the simulation at `host`.
+
+    Raises:
+        Failed: nothing answers there.
+    """
+    try:
+        with socket.create_connection((host, ports.ADMIN), timeout=5.0) as admin:
+            admin.sendall(b'{"cmd": "render_state"}\n')
+            return str(json.loads(admin.makefile().readline())["path"])
+    except (OSError, ValueError, KeyError) as error:
+        raise Failed(f"no simulation answers at {host}:{ports.ADMIN} ({error}); start `sim --host {host}`") from error
+
+
+def die_with_parent() -> int:
+    """Have the kernel end this process when its parent goes; returns the parent's id."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    return parent
+
+
+class Views:
+    """The three cameras: what each sent last, and when it sends next."""
+
+    def __init__(self, host: str) -> None:
+        self.cameras = CameraEmulator(host)
+        self.renderer = make_renderer()
+        self.images: dict[str, NDArray[np.uint8]] = {}
+        self._jpegs: dict[str, bytes] = {}
+
+    def take(self, index: int, now: RenderInput) -> None:
+        """Render and push one view, unless its fault says otherwise."""
+        view, mode = VIEWS[index], now.mode[index]
+        if mode == KILLED:
+            return
+        if mode != FROZEN or view not in self._jpegs:
+            self.images[view] = self.renderer.render(view, now.state)
+            self._jpegs[view] = jpeg(self.images[view])
+        self.cameras.push(view, now.wall_ns * 1e-9, self._jpegs[view])
+
+    def side_by_side(self) -> NDArray[np.uint8] | None:
+        """All views in one image (H, 3 W, 3), None until each has one."""
+        return np.hstack([self.images[view] for view in VIEWS]) if len(self.images) == len(VIEWS) else None
+
+    def close(self) -> None:
+        """Close sockets and graphics."""
+        self.cameras.close()
+        self.renderer.close()
+
+
+def run(args: argparse.Namespace, stop: threading.Event) -> None:
+    """Render until told to stop or until the simulation is gone.
+
+    Raises:
+        Failed: the renderer cannot start.
+    """
+    parent = die_with_parent() if args.child else None
+    try:
+        shared = SharedState.attach(args.state or ask_for_state(args.host))
+        window = Window(f"insertion_vla simulation at {args.host}") if args.viewer else None
+        recorder = VideoWriter(args.video, fps=1.0 / PERIOD_S) if args.video else None
+    except (OSError, ValueError) as error:
+        raise Failed(str(error)) from error
+    views = Views(args.host)
+    due_s = [time.monotonic() + PERIOD_S * i / len(VIEWS) for i in range(len(VIEWS))]
+    try:
+        while not stop.is_set() and (parent is None or os.getppid() == parent):
+            index = int(np.argmin(due_s))
+            if stop.wait(max(due_s[index] - time.monotonic(), 0.0)):
+                break
+            now = shared.read()
+            period_s = float(now.period_s[index]) if now is not None else PERIOD_S
+            due_s[index] += period_s * (1 + int((time.monotonic() - due_s[index]) / period_s))
+            if now is None:
+                continue
+            if parent is None and time.time() - now.wall_ns * 1e-9 > GONE_S:
+                print(f"sim_render: the simulation has not moved for {GONE_S:g} s, ending", file=sys.stderr)
+                break
+            views.take(index, now)
+            if index == len(VIEWS) - 1 and (picture := views.side_by_side()) is not None:
+                if recorder is not None:
+                    recorder.add(picture)
+                if window is not None:
+                    window.show(picture)
+    finally:
+        views.close()
+        if recorder is not None:
+            recorder.close()
+        if window is not None:
+            window.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `sim_render`; returns the exit code."""
+    args = options(arguments)
+    os.nice(5)  # pictures may be late, force samples must not
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    try:
+        run(args, stop)
+    except Failed as failure:
+        print(f"sim_render: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

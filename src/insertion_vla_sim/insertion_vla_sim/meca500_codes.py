@@ -1,0 +1,72 @@
+"""Numbers of the Meca500 text protocol (programming manual, firmware 11) and the sentences sent with them.
+
+Only the numbers are part of the protocol; the manual declares the sentences free to change, so these are our own.
+"""
+
+from __future__ import annotations
+
+BUFFER_FULL = 1000
+UNKNOWN_COMMAND = 1001
+SYNTAX = 1002
+ARGUMENT = 1003
+NOT_ACTIVATED = 1005
+NOT_HOMED = 1006
+JOINT_OVER_LIMIT = 1007
+ALREADY_IN_ERROR = 1011
+SINGULARITY = 1012
+ACTIVATION_FAILED = 1013
+OUT_OF_REACH = 1016
+MUST_BE_DEACTIVATED = 1026
+COMMAND_FAILED = 1040
+NOT_ALLOWED_NOW = 1046
+
+ACTIVATED = 2000
+HOMED = 2002
+DEACTIVATED = 2004
+ERROR_RESET = 2005
+NO_ERROR_TO_RESET = 2006
+STATUS = 2007
+BRAKES_OFF = 2008
+BRAKES_ON = 2010
+MOTION_PAUSED = 2042
+MOTION_RESUMED = 2043
+MOTION_CLEARED = 2044
+EOM_ON, EOM_OFF, EOB_ON, EOB_OFF = 2052, 2053, 2054, 2055
+SUCCESS = 2085
+WATCHDOG = 2177
+WORK_ZONE_STATUS = 2183
+REAL_TIME_MONITORING = 2117
+
+CONNECTED = 3000
+ANOTHER_USER = 3001
+COMMAND_TOO_LONG = 3003
+END_OF_MOVEMENT = 3004
+MOTION_ERROR = 3005
+END_OF_BLOCK = 3012
+TORQUE_LIMIT_STATUS = 3028
+TORQUE_LIMIT_ERROR = 3029
+CHECKPOINT_REACHED = 3030
+CHECKPOINT_DISCARDED = 3040
+WORK_ZONE_ERROR = 3049
+ESTOP = 3070
+CONNECTION_DROPPED = 3086
+
+# State of a safety signal, the value of messages 3070 and 3086.
+STOP_RESET, STOP_ACTIVE, STOP_RESETTABLE = 0, 1, 2
+
+# Real-time data by the name that SetRealTimeMonitoring takes, in the order they are sent.
+REAL_TIME = {
+    "TargetJointPos": 2200,
+    "TargetCartPos": 2201,
+    "TargetJointVel": 2202,
+    "TargetCartVel": 2204,
+    "JointPos": 2210,
+    "CartPos": 2211,
+    "JointVel": 2212,
+    "CartVel": 2214,
+    "Checkpoint": 2227,
+    "Wrf": 2228,
+    "Trf": 2229,
+}
+CYCLE_END = 2230
+JOINTS, POSE = 2026, 2027
