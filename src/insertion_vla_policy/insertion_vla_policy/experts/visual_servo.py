@@ -45,7 +45,8 @@ TOUCH_M = 0.00006  # the A-line's surface is at the tip
 TOUCH_N = 0.10
 RIM_N = 0.15
 MAX_DEPTH_M = 0.0125
-FORCE_WINDOW_NS = 60_000_000
+SENSE_WINDOW_NS = 60_000_000
+MIN_SURFACE_SAMPLES = 5  # of the 39 A-lines in that time must show a peak, or there is no surface in range
 
 
 @dataclass(frozen=True)
@@ -166,10 +167,10 @@ class VisualServo:
 
     def _look_again(self, observation: Observation) -> None:
         features: Features = observation.streams["features"].newest
-        poses = observation.streams["tool_pose"]
+        stamps, poses = observation.streams["tool_pose"].valid()
 
         def flange_at(stamp_ns: int) -> Pose | None:
-            tool = pose_at(poses.stamps_ns, poses.values, stamp_ns)
+            tool = pose_at(stamps, poses, stamp_ns)
             return None if tool is None else tool @ self._calibration.tool.inverse()
 
         if self._estimate.update(features, flange_at):
@@ -226,17 +227,22 @@ class VisualServo:
 
 
 def read_senses(observation: Observation) -> Senses:
-    """Newest tool pose, the force as the median of the last 60 ms, and the surface the A-line sees."""
-    raise_if_empty = observation.streams["tool_pose"].values
-    force = observation.streams["force"]
-    surface = observation.streams["surface_distance"]
-    recent = force.stamps_ns > force.stamps_ns[-1] - FORCE_WINDOW_NS
-    distance = float(np.median(surface.values[surface.stamps_ns > surface.stamps_ns[-1] - FORCE_WINDOW_NS]))
+    """Newest tool pose, the force as the median of the last 60 ms, and the surface the A-line sees in that time."""
+    poses = observation.streams["tool_pose"].valid()[1]
+    force = recent(observation, "force")
+    surface = recent(observation, "surface_distance")
     return Senses(
-        pose_from_row(raise_if_empty[-1]),
-        float(np.median(force.values[recent, 0])),
-        None if np.isnan(distance) else distance,
+        tool=pose_from_row(poses[-1]),
+        force_n=float(np.median(force)),
+        surface_m=float(np.median(surface)) if len(surface) >= MIN_SURFACE_SAMPLES else None,
     )
+
+
+def recent(observation: Observation, stream: str) -> NDArray[np.float64]:
+    """Values (n,) of a one-channel stream over the last SENSE_WINDOW_NS of the data."""
+    stamps, values = observation.streams[stream].valid()
+    newest = observation.newest_ns.get("force", observation.stamp_ns)
+    return values[stamps > newest - SENSE_WINDOW_NS, 0]
 
 
 def looks_into_hole(senses: Senses) -> bool:
