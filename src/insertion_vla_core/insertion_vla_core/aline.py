@@ -1,61 +1,44 @@
-"""Distance to the nearest surface ahead of the needle, from the A-lines of the OCT sensor in its tip.
-
-An A-line is a depth profile of 1025 bins over 5 mm, bin 0 at the tip: speckle, and a peak where a surface is.
-"""
-
-from __future__ import annotations
+"""The nearest surface in an OCT A-line: a depth profile along the needle, speckle with a peak where light comes back."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from insertion_vla_core.geometry import Array
+BINS = 1025
+RANGE_M = 0.005  # bin 0 at the tip, the last bin this far ahead
+PEAK_SIGMA_BINS = 6.0  # width of a surface in the profile
+MIN_SIGNAL_TO_NOISE = 8.0  # of the matched filter; speckle alone stays below 5
 
-RANGE_M = 0.005
-SMOOTHING_BINS = 13  # about the width of a surface's peak; averages the speckle inside it
-THRESHOLD_SIGMA = 9.0  # speckle has long tails, and hundreds of lines come every second
-MIN_HEIGHT = 30.0  # sensor units; averaged lines have so little noise that sigma alone would find ripples
-
-
-def surface_distances(alines: ArrayLike, range_m: float = RANGE_M) -> Array:
-    """Distance of the nearest surface for each A-line.
-
-    Args:
-        alines: (n, bins), sensor units.
-        range_m: depth of the last bin [m].
-
-    Returns:
-        (n,) m from the tip, NaN where no peak stands out of the speckle: nothing there, or no usable line.
-    """
-    lines = np.asarray(alines, dtype=np.float64)
-    if lines.ndim != 2 or lines.shape[1] < 2 * SMOOTHING_BINS:
-        raise ValueError(f"expected A-lines of shape (n, bins >= {2 * SMOOTHING_BINS}), got {lines.shape}")
-    smooth, count = _smooth(lines)
-    middle = np.median(smooth, axis=1, keepdims=True)
-    sigma = 1.4826 * np.median(np.abs(smooth - middle), axis=1, keepdims=True)
-    # Fewer bins are averaged at the ends: the noise is larger there, and a false peak at bin 0 would mean contact.
-    height = np.maximum(THRESHOLD_SIGMA * sigma * np.sqrt(SMOOTHING_BINS / count), MIN_HEIGHT)
-    above = smooth > middle + height  # False for NaN
-    result = np.full(len(lines), np.nan)
-    for row in np.flatnonzero(above.any(axis=1)):
-        start = int(np.argmax(above[row]))  # the nearest peak, not the highest one
-        below = np.flatnonzero(~above[row, start:])
-        end = start + int(below[0]) if len(below) else lines.shape[1]
-        result[row] = (start + int(np.argmax(smooth[row, start:end]))) * range_m / (lines.shape[1] - 1)
-    return result
+_REACH = int(3 * PEAK_SIGMA_BINS)
+_KERNEL = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / PEAK_SIGMA_BINS) ** 2)
+_KERNEL /= _KERNEL.sum()
 
 
 def surface_distance(aline: ArrayLike, range_m: float = RANGE_M) -> float:
-    """Distance [m] of the nearest surface on one A-line (bins,), or on the mean of several; NaN if there is no peak."""
-    return float(surface_distances(np.asarray(aline)[None], range_m)[0])
+    """Distance from the tip to the nearest surface ahead, by a matched filter against the line's own speckle.
+
+    Args:
+        aline: (bins,) depth profile in sensor units; the mean of a few consecutive lines has less speckle.
+        range_m: Depth of the last bin.
+
+    Returns:
+        Distance [m], NaN when no surface stands out or the line holds a number that is not finite.
+    """
+    line = np.asarray(aline, dtype=np.float64)
+    if line.ndim != 1 or len(line) <= 2 * _REACH:
+        raise ValueError(f"expected one A-line of more than {2 * _REACH} bins, got an array of shape {line.shape}")
+    if not np.isfinite(line).all():
+        return float("nan")
+    filtered = _matched(line)
+    level = np.median(filtered)
+    noise = 1.4826 * np.median(np.abs(filtered - level))
+    above = filtered > level + MIN_SIGNAL_TO_NOISE * noise
+    if noise == 0.0 or not above.any():
+        return float("nan")
+    first = int(np.argmax(above))
+    peak = first + int(np.argmax(filtered[first : first + 2 * _REACH]))
+    return peak / (len(line) - 1) * range_m
 
 
-def _smooth(lines: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Running mean over SMOOTHING_BINS, and how many bins each mean has: fewer at the ends."""
-    bins = lines.shape[1]
-    half = SMOOTHING_BINS // 2
-    sums = np.zeros((len(lines), bins + 1))
-    np.cumsum(lines, axis=1, out=sums[:, 1:])
-    position = np.arange(bins)
-    first, last = np.maximum(position - half, 0), np.minimum(position + half + 1, bins)
-    count = last - first
-    return (sums[:, last] - sums[:, first]) / count, count
+def _matched(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Mirrored at the ends: a surface at the very tip shows only half of its peak.
+    return np.convolve(np.pad(line, _REACH, mode="reflect"), _KERNEL, mode="valid")
