@@ -1,0 +1,1 @@
+"""Where upstream keeps the compiled part; here the same functions over OpenCV's Python binding."""
