@@ -61,6 +61,26 @@ def loopback(value: str) -> str:
     return value
 
 
+def video(value: str) -> Path:
+    """A video file that can be written."""
+    path = Path(value).expanduser().absolute()
+    if path.suffix not in (".gif", ".mp4"):
+        raise ValueError(f"video: expected FILE.gif or FILE.mp4, got '{value}'")
+    if not path.parent.is_dir():
+        raise ValueError(f"video: expected an existing folder for the video, there is none at {path.parent}")
+    return path
+
+
+def new_folder(name: str, value: str) -> Path:
+    """A folder that does not exist yet, in one that does."""
+    path = Path(value).expanduser().absolute()
+    if path.exists():
+        raise ValueError(f"{name}: expected a new folder, but {path} exists: name another one")
+    if not path.parent.is_dir():
+        raise ValueError(f"{name}: expected an existing folder around it, there is none at {path.parent}")
+    return path
+
+
 def namespace(value: str) -> str:
     """A ROS namespace, or empty."""
     if value.strip("/") and not re.fullmatch(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", value):

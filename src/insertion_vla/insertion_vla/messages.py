@@ -88,6 +88,11 @@ def pose_row(pose: Pose) -> np.ndarray:
     return np.concatenate([pose.position, quaternion_from_matrix(pose.rotation)])
 
 
+def pose_from_row(row: np.ndarray) -> Pose:
+    """The pose of a row of the tool_pose stream."""
+    return Pose(np.array(row[:3], dtype=np.float64), matrix_from_quaternion(np.asarray(row[3:7], dtype=np.float64)))
+
+
 def chunk_to_message(chunk: Chunk, frame: str = "base") -> ActionChunk:
     """A chunk as an ActionChunk message."""
     rows = np.concatenate([chunk.deltas, chunk.aux[:, None]], axis=1)

@@ -202,6 +202,9 @@ class TaskLogic:
         if self.goal is None or goal_id != self.goal.goal_id or not self._started:
             return
         self.status = status or self.status
+        if status.startswith("failed"):  # the expert gives the goal up (policy protocol)
+            self._end(False, f"the policy gave up: {status}", now_s)
+            return
         if aux < 0.5:
             self.phase = Phase.APPROACH
             self.depth_m = math.nan

@@ -97,6 +97,12 @@ def test_force_alone_without_the_policys_word_is_no_success():
     assert logic.phase == Phase.INSERT and logic.outcome is None
 
 
+def test_a_policy_that_gives_up_ends_the_goal():
+    logic = inserted()
+    logic.chunk("a", 1.0, "failed: no hole found", 3.0)
+    assert not logic.permit and "no hole found" in logic.outcome.reason
+
+
 def test_backing_off_starts_the_depth_again():
     logic = inserted()
     logic.chunk("a", 0.0, "search", 3.0)

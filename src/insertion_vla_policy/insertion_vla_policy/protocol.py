@@ -63,7 +63,7 @@ class Action:
         deltas: (8, 6) float64, row k is the pose at t0 + (k + 1) * 0.1 s against the anchor: [m, m, m, rad, rad, rad],
             p = p_anchor + d, R = exp([r]) R_anchor, base axes.
         aux: (8,) float64, 0 approach, 1 inserting or near contact, 2 finished.
-        status: What the expert is doing, for people.
+        status: What the expert is doing, for people. One that begins with "failed" gives the goal up.
     """
 
     deltas: NDArray[np.float64]

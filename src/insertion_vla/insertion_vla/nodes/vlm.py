@@ -41,7 +41,7 @@ class Parameters(ParameterModel):
     """Parameters of the vlm node."""
 
     policy: str = Field(default="visual_servo", description="policy whose backbone runs here")
-    calibration: str = Field(default="calibration/sim.yaml", description="camera calibration file, see config_file")
+    calibration_file: str = Field(default="calibration/sim.yaml", description="camera calibration, see config_file")
     views: list[str] = Field(default=["front", "side", "hand"], min_length=1, description="camera views, in token order")
     camera_rate_hz: float = Field(default=5.0, gt=0, le=240, description="[Hz] rate at which every view sends frames")
     rate_hz: float = Field(default=2.6, gt=0, le=60, description="[Hz] upper bound of the rate of features")
@@ -55,7 +55,7 @@ class Vlm(ManagedNode):
 
     def setup(self) -> None:
         """Loads the backbone."""
-        self._backbone: Backbone = load_backbone(self.params.policy, config_file(self.params.calibration))
+        self._backbone: Backbone = load_backbone(self.params.policy, config_file(self.params.calibration_file))
         self._publisher = self.create_publisher(VLFeatures, "vlm/features", qos.FEATURES)
         cv2.setNumThreads(1)
 
@@ -84,7 +84,10 @@ class Vlm(ManagedNode):
 
     def stop(self) -> None:
         """Ends the encoder and withdraws its features."""
-        self._stop.set()
+        stop = getattr(self, "_stop", None)
+        if stop is None or stop.is_set():
+            return
+        stop.set()
         self._thread.join()
         self.destroy_guard_condition(self._crashed)
         self._withdraw()

@@ -1,0 +1,40 @@
+"""The device emulators alone: physics, force sensor, robot controller and cameras of the simulation. No ROS nodes."""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_prefix
+from insertion_vla import launch_arguments as check
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+
+SIM = "insertion_vla_sim"
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("seed", default_value="0", description="which scene: a whole number"),
+            DeclareLaunchArgument("host", default_value="127.0.0.1", description="loopback address of every device"),
+            DeclareLaunchArgument("video", default_value="", description="save a video here: FILE.gif or FILE.mp4"),
+            DeclareLaunchArgument("viewer", default_value="false", description="open a window: true or false"),
+            OpaqueFunction(function=emulators),
+        ]
+    )
+
+
+def emulators(context) -> list:
+    given = context.launch_configurations
+    host = check.loopback(given["host"])
+    options = []
+    if given["video"]:
+        options += ["--video", str(check.video(given["video"]))]
+    if check.yes_no("viewer", given["viewer"]):
+        options += ["--viewer"]
+    # It starts the renderer of the cameras itself.
+    return [_emulator("sim", ["--host", host, "--seed", str(check.seed(given["seed"])), *options])]
+
+
+def _emulator(name: str, arguments: list[str]) -> ExecuteProcess:
+    # Not a Node: an emulator is no ROS process and takes no --ros-args.
+    executable = Path(get_package_prefix(SIM), "lib", SIM, name)
+    return ExecuteProcess(cmd=[str(executable), *arguments], name=name, output="screen")

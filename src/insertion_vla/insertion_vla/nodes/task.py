@@ -1,0 +1,330 @@
+"""The insertion task: one goal at a time, its phases, the heartbeat that permits motion, and the judgement of success.
+
+subscribes: system/state, arm/state, tool_pose, force/samples, action_expert/chunk
+publishes:  task/state at 20 Hz: permit is true only while a goal runs and the system is ACTIVE
+action:     run_insertion. A goal that cannot run is aborted at once with the reason in its result
+calls:      force_sensor/tare before motion is permitted; arm/retract after the goal if auto_retract
+parameters: see Parameters
+on failure: any fault of the arm or the system ends the goal with its cause; a dead task node is a missing heartbeat, and
+            the arm holds
+"""
+
+import math
+import sys
+import time
+from functools import partial
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_updater import DiagnosticStatusWrapper
+from geometry_msgs.msg import PoseStamped
+from insertion_vla_core.aline import surface_distance
+from pydantic import Field
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.clock import Clock, ClockType
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from insertion_vla import qos
+from insertion_vla.managed_node import ManagedNode, run
+from insertion_vla.messages import ns_from_time, pose_from_message
+from insertion_vla.parameters import ParameterModel
+from insertion_vla.run_metrics import RunMetrics
+from insertion_vla.task_logic import Outcome, Refused, TaskLogic, TaskSettings
+from insertion_vla_interfaces.action import RunInsertion
+from insertion_vla_interfaces.msg import ActionChunk, ArmState, ForceSamples, SystemState, TaskState
+from insertion_vla_interfaces.srv import Retract
+
+HEARTBEAT_S = 0.05
+FEEDBACK_EVERY = 2  # heartbeats
+
+
+class Parameters(ParameterModel):
+    """Parameters of the task node."""
+
+    targets: list[str] = Field(
+        default=["red", "green", "blue"], description="words of which an instruction names exactly one; empty: any text"
+    )
+    timeout_s: float = Field(default=90.0, gt=0, le=3600, description="[s] time limit of a goal that names none")
+    max_timeout_s: float = Field(default=600.0, gt=0, le=3600, description="[s] longest time limit a goal may ask for")
+    dwell_s: float = Field(default=0.5, ge=0, le=10, description="[s] how long the touch must last")
+    min_depth_m: float = Field(default=0.002, ge=0, le=0.1, description="[m] least travel since insertion began")
+    contact_force_n: float = Field(default=0.03, gt=0, le=2, description="[N] axial force that confirms a touch")
+    touch_distance_m: float = Field(
+        default=0.0003, gt=0, le=0.005, description="[m] distance to the surface ahead that confirms a touch"
+    )
+    confirm_timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="[s] how long the policy may say 'finished' without a confirmed touch"
+    )
+    tare_timeout_s: float = Field(default=5.0, gt=0, le=60, description="[s] wait for force_sensor/tare")
+    auto_retract: bool = Field(default=False, description="pull the needle back when a goal ends")
+    auto_retract_distance_m: float = Field(default=0.03, ge=0.001, le=0.1, description="[m] how far")
+
+
+class Task(ManagedNode):
+    """Wires the state table of task_logic to the graph; everything runs in the executor's thread."""
+
+    NAME = "task"
+    Parameters = Parameters
+
+    def setup(self) -> None:
+        """Creates the heartbeat's publisher and the action server, which refuses goals until the node is active."""
+        p = self.params
+        self._logic = TaskLogic(
+            TaskSettings(
+                targets=tuple(p.targets),
+                timeout_s=p.timeout_s,
+                max_timeout_s=p.max_timeout_s,
+                dwell_s=p.dwell_s,
+                min_depth_m=p.min_depth_m,
+                contact_force_n=p.contact_force_n,
+                touch_distance_m=p.touch_distance_m,
+                confirm_timeout_s=p.confirm_timeout_s,
+            )
+        )
+        self._handle: ServerGoalHandle | None = None
+        self._ended: Future | None = None
+        self._metrics = RunMetrics()
+        self._tare_deadline_s: float | None = None
+        self._arm: ArmState | None = None
+        self._beats = 0
+        self._publisher = self.create_publisher(TaskState, "task/state", qos.STATE)
+        self._tare = self.create_client(Trigger, "force_sensor/tare")
+        self._retract = self.create_client(Retract, "arm/retract")
+        self._server = ActionServer(
+            self,
+            RunInsertion,
+            "run_insertion",
+            self._run,
+            goal_callback=self._on_goal,
+            handle_accepted_callback=self._on_accepted,
+            cancel_callback=self._on_cancel,
+        )
+
+    def start(self) -> None:
+        """Subscribes and starts the heartbeat."""
+        self.create_subscription(SystemState, "system/state", self._on_system, qos.SYSTEM)
+        self.create_subscription(ArmState, "arm/state", self._on_arm, qos.STATE)
+        self.create_subscription(PoseStamped, "tool_pose", self._on_pose, qos.ROBOT)
+        self.create_subscription(ForceSamples, "force/samples", self._on_force, qos.SAMPLES)
+        self.create_subscription(ActionChunk, "action_expert/chunk", self._on_chunk, qos.CHUNK)
+        self.create_timer(HEARTBEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def stop(self) -> None:
+        """Ends the running goal; the last heartbeat forbids motion."""
+        self._logic.system(False, "the task node was deactivated", time.monotonic())
+        self._settle()
+        self._publish(time.monotonic())
+
+    def teardown(self) -> None:
+        """Closes the action server."""
+        server = getattr(self, "_server", None)
+        if server is not None:
+            server.destroy()
+            self._server = None
+
+    def diagnose(self, stat: DiagnosticStatusWrapper) -> None:
+        """Reports phase and status."""
+        stat.summary(DiagnosticStatus.OK, f"{self._logic.shown_phase.name}: {self._logic.status}")
+        stat.add("permit", str(self._logic.permit))
+        stat.add("chunks", str(self._metrics.chunks))
+
+    # Action server.
+
+    def _on_goal(self, _: RunInsertion.Goal) -> GoalResponse:
+        # A rejection has no room for a sentence: an active node accepts, and aborts with the reason in the result.
+        return GoalResponse.ACCEPT if self.phase == "active" else GoalResponse.REJECT
+
+    def _on_accepted(self, handle: ServerGoalHandle) -> None:
+        now_s = time.monotonic()
+        goal_id = _goal_id(handle)
+        try:
+            self._logic.accept(goal_id, handle.request.instruction, handle.request.timeout, now_s)
+        except Refused as refusal:
+            self.get_logger().warning(f"goal refused: {refusal}")
+            handle.execute(partial(_refuse, str(refusal)))
+            return
+        self._handle, self._ended = handle, Future(executor=self.executor)
+        self._metrics = RunMetrics()
+        if self._arm is not None:
+            self._metrics.arm(self._arm.chunks_rejected)
+        self.get_logger().info(f"goal accepted: {handle.request.instruction}")
+        handle.execute()
+        self._ask_tare(goal_id, now_s)
+        self._settle()
+
+    def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+        if not self._logic.fail(_goal_id(handle), "cancelled by the client", time.monotonic()):
+            return CancelResponse.REJECT
+        self._settle()
+        return CancelResponse.ACCEPT
+
+    async def _run(self, handle: ServerGoalHandle) -> RunInsertion.Result:
+        assert self._ended is not None
+        outcome: Outcome = await self._ended
+        if handle.is_cancel_requested:
+            handle.canceled()
+        elif outcome.success:
+            handle.succeed()
+        else:
+            handle.abort()
+        metrics = self._metrics
+        return RunInsertion.Result(
+            success=outcome.success,
+            reason=outcome.reason,
+            duration=outcome.duration_s,
+            depth=outcome.depth_m,
+            final_force=metrics.final_force_n,
+            peak_force=metrics.peak_force_n,
+            action_rate=metrics.action_rate_hz,
+            action_interval_p99=metrics.action_interval_p99_s,
+            features_age_p99=metrics.features_age_p99_s,
+            chunks=metrics.chunks,
+            rejected_chunks=metrics.rejected_chunks,
+        )
+
+    def _ask_tare(self, goal_id: str, now_s: float) -> None:
+        if not self._tare.service_is_ready():
+            self._logic.fail(goal_id, "force_sensor/tare is not there: check the force_sensor node", now_s)
+            return
+        self._tare_deadline_s = now_s + self.params.tare_timeout_s
+        self._tare.call_async(Trigger.Request()).add_done_callback(partial(self._on_tared, goal_id))
+
+    def _on_tared(self, goal_id: str, future: Future) -> None:
+        if self._logic.goal is None or self._logic.goal.goal_id != goal_id:
+            return
+        self._tare_deadline_s = None
+        answer = future.result()
+        if answer is not None and answer.success:
+            self._logic.start(goal_id)
+            self._publish(time.monotonic())
+        else:
+            why = answer.message if answer is not None else "no answer"
+            self._logic.fail(goal_id, f"the force sensor was not tared: {why}", time.monotonic())
+        self._settle()
+
+    def _settle(self) -> None:
+        """Tells the waiting goal, the arm and the log as soon as the state table has ended a goal."""
+        outcome = self._logic.outcome
+        if self._handle is None or self._logic.goal is not None or outcome is None or self._ended is None:
+            return
+        self._publish(time.monotonic())
+        self._ended.set_result(outcome)
+        self._handle, self._tare_deadline_s = None, None
+        log = self.get_logger().info if outcome.success else self.get_logger().warning
+        log(f"goal {'succeeded' if outcome.success else 'failed'}: {outcome.reason}")
+        if self.params.auto_retract and self._logic.system_active:
+            request = Retract.Request(distance=self.params.auto_retract_distance_m)
+            self._retract.call_async(request).add_done_callback(self._on_retracted)
+
+    def _on_retracted(self, future: Future) -> None:
+        answer = future.result()
+        if answer is None or not answer.success:
+            self.get_logger().warning(f"automatic retract: {answer.message if answer is not None else 'no answer'}")
+
+    # Inputs.
+
+    def _on_system(self, message: SystemState) -> None:
+        self._logic.system(message.state == SystemState.ACTIVE, message.reason, time.monotonic())
+        self._settle()
+
+    def _on_arm(self, message: ArmState) -> None:
+        self._arm = message
+        self._logic.arm(message.state, message.reason, time.monotonic())
+        if self._handle is not None:
+            self._metrics.arm(message.chunks_rejected)
+        self._settle()
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        try:
+            pose = pose_from_message(message.pose)
+        except ValueError as error:
+            self.get_logger().warning(f"tool_pose: {error}", throttle_duration_sec=5.0)
+            return
+        self._logic.tool(pose.position, pose.rotation[:, 2])
+
+    def _on_force(self, message: ForceSamples) -> None:
+        forces = np.frombuffer(message.force, dtype=np.float32)
+        force_n = float(forces.mean()) if forces.size else math.nan
+        distance_m = math.nan
+        if message.aline_bins and len(message.alines) and len(message.alines) % message.aline_bins == 0:
+            lines = np.frombuffer(message.alines, dtype=np.float32).reshape(-1, message.aline_bins)
+            distance_m = surface_distance(lines.mean(axis=0))
+        self._logic.touch(force_n, distance_m, time.monotonic())
+        if self._handle is not None:
+            for value in (forces.max(initial=-math.inf), force_n):
+                if math.isfinite(value):
+                    self._metrics.force(float(value))
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        if self._handle is None or message.goal_id != _goal_id(self._handle) or len(message.data) < message.dim:
+            return
+        self._metrics.chunk(ns_from_time(message.header.stamp), ns_from_time(message.features_stamp))
+        aux = message.data[message.dim - 1]  # first row: what is executed now
+        self._logic.chunk(message.goal_id, aux, message.status, time.monotonic())
+
+    # Heartbeat.
+
+    def _beat(self) -> None:
+        now_s = time.monotonic()
+        if self._tare_deadline_s is not None and now_s > self._tare_deadline_s and self._logic.goal is not None:
+            limit_s = self.params.tare_timeout_s
+            self._logic.fail(
+                self._logic.goal.goal_id, f"force_sensor/tare did not answer within {limit_s:g} s", now_s
+            )
+        self._logic.step(now_s)
+        self._settle()
+        self._publish(now_s)
+        self._beats += 1
+        if self._handle is not None and self._beats % FEEDBACK_EVERY == 0:
+            self._handle.publish_feedback(
+                RunInsertion.Feedback(
+                    phase=int(self._logic.phase),
+                    depth=self._logic.depth_m,
+                    force=self._arm.force if self._arm is not None else math.nan,
+                    status=self._logic.status,
+                )
+            )
+
+    def _publish(self, now_s: float) -> None:
+        logic = self._logic
+        message = TaskState(
+            phase=int(logic.shown_phase),
+            permit=logic.permit,
+            goal_id=logic.goal.goal_id if logic.goal else "",
+            instruction=logic.goal.instruction if logic.goal else "",
+            depth=logic.depth_m,
+            elapsed=logic.elapsed_s(now_s),
+            status=logic.status,
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+
+def _goal_id(handle: ServerGoalHandle) -> str:
+    return bytes(handle.goal_id.uuid).hex()
+
+
+def _refuse(reason: str, handle: ServerGoalHandle) -> RunInsertion.Result:
+    handle.abort()
+    nan = math.nan
+    return RunInsertion.Result(
+        success=False,
+        reason=reason,
+        depth=nan,
+        final_force=nan,
+        peak_force=nan,
+        action_rate=nan,
+        action_interval_p99=nan,
+        features_age_p99=nan,
+    )
+
+
+def main() -> int:
+    """Runs the node."""
+    return run(Task)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
