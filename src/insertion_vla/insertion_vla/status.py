@@ -28,7 +28,7 @@ def watch(node: Node, view: RunView) -> None:
     node.create_subscription(SystemState, "system/state", view.on_system, qos.SYSTEM)
     node.create_subscription(TaskState, "task/state", view.on_task, qos.STATE)
     node.create_subscription(ArmState, "arm/state", view.on_arm, qos.STATE)
-    node.create_subscription(ActionChunk, "action_expert/chunk", view.on_chunk, qos.CHUNK)
+    node.create_subscription(ActionChunk, "action_expert/chunk", view.on_chunk, qos.STATE)
 
 
 class Status(Node):

@@ -108,7 +108,7 @@ class Task(ManagedNode):
         self.create_subscription(ArmState, "arm/state", self._on_arm, qos.STATE)
         self.create_subscription(PoseStamped, "tool_pose", self._on_pose, qos.ROBOT)
         self.create_subscription(ForceSamples, "force/samples", self._on_force, qos.SAMPLES)
-        self.create_subscription(ActionChunk, "action_expert/chunk", self._on_chunk, qos.CHUNK)
+        self.create_subscription(ActionChunk, "action_expert/chunk", self._on_chunk, qos.STATE)
         self.create_timer(HEARTBEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def stop(self) -> None:
