@@ -1,0 +1,151 @@
+"""Turns chunks into a setpoint at any time: indexed by time, interpolated, blended, and empty when nothing is left.
+
+Latency costs steps, not lag: a chunk observed at t0 is entered where it says the tool should be now. The one
+exception is path time (`path_clock`): while the gate slows the arm down, the path waits for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insertion_vla_core.chunk import DT_S, HORIZON, Chunk, ChunkDropped, ChunkRejected, check_chunk
+from insertion_vla_core.chunk_path import ChunkPath
+from insertion_vla_core.geometry import Pose, exp_so3, log_so3
+from insertion_vla_core.path_clock import PathClock
+
+NS = 1_000_000_000
+FUTURE_NS = 20_000_000  # clocks of two machines agree this well; a stamp farther ahead is wrong
+SETTLE_NS = 100_000_000  # the last pose stays commanded this long, so that the arm comes to rest on it
+
+
+class OtherSession(ChunkRejected):
+    """The chunk comes from another publisher than the one that is followed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setpoint:
+    """Where the tool should be now.
+
+    Attributes:
+        pose: Commanded tool pose, base frame.
+        twist: (6,) feed-forward [m/s, rad/s], tool tip, base axes.
+        aux: 0 approach, 1 inserting or near contact, 2 finished.
+        remaining_s: Until the newest chunk has nothing more to say; 0 while the arm settles on its last pose.
+    """
+
+    pose: Pose
+    twist: NDArray[np.float64]
+    aux: float
+    remaining_s: float
+
+
+class ChunkExecutor:
+    """Follows the newest chunk of one session.
+
+    Args:
+        blend_s: A new chunk takes over from the motion before it within this path time.
+        max_age_s: No chunk is followed for longer than this after its observation, even if it reaches further.
+    """
+
+    def __init__(self, blend_s: float = DT_S, max_age_s: float = HORIZON * DT_S) -> None:
+        self.max_age_s = max_age_s
+        self.session = ""
+        self._blend_s = blend_s
+        self._clock = PathClock()
+        self._sequence = -1
+        self._stamp_ns = 0
+        self._path: ChunkPath | None = None
+        self._before: Setpoint | None = None  # the motion that the newest chunk takes over from
+        self._taken_over_ns = 0  # path time at which it did
+
+    def check(self, chunk: Chunk, now_ns: int) -> ChunkPath:
+        """Lay a chunk out as a path without following it yet.
+
+        Raises:
+            ChunkDropped: late, duplicate, out of order, or stamped in the future.
+            OtherSession: another publisher's.
+            ChunkRejected: its content is wrong.
+        """
+        check_chunk(chunk)
+        age_s = (now_ns - chunk.stamp_ns) / NS
+        if age_s < -FUTURE_NS / NS:
+            raise ChunkDropped(
+                f"expected a chunk observed before now, got one stamped {-age_s:.3f} s ahead: check the sender's clock"
+            )
+        reach_s = self._reach_s(chunk)
+        if age_s >= reach_s:
+            raise ChunkDropped(f"expected a chunk observed less than {reach_s:.2f} s ago, got one {age_s:.2f} s old")
+        if self.session and chunk.session != self.session:
+            raise OtherSession(
+                f"a second publisher sends chunks: following session '{self.session}', got one of '{chunk.session}'"
+            )
+        if self.session and chunk.sequence <= self._sequence:
+            kind = "a duplicate of" if chunk.sequence == self._sequence else "older than"
+            raise ChunkDropped(f"chunk {chunk.sequence} is {kind} chunk {self._sequence}, which is already followed")
+        if self.session and chunk.stamp_ns <= self._stamp_ns:
+            raise ChunkDropped(
+                f"chunk {chunk.sequence} was not observed after chunk {self._sequence}, which is already followed"
+            )
+        return ChunkPath(chunk, self._clock.at(chunk.stamp_ns))
+
+    def start(self, path: ChunkPath, now_ns: int) -> None:
+        """Follow a checked path from now on."""
+        self._before = self.setpoint(now_ns)
+        self._taken_over_ns = self._clock.at(now_ns)
+        self._path = path
+        self.session, self._sequence, self._stamp_ns = path.chunk.session, path.chunk.sequence, path.chunk.stamp_ns
+
+    def accept(self, chunk: Chunk, now_ns: int) -> None:
+        """Check a chunk and follow it from now on; raises as `check` does."""
+        self.start(self.check(chunk, now_ns), now_ns)
+
+    def entry(self, path: ChunkPath, now_ns: int) -> Pose:
+        """Where a checked path would be entered now."""
+        return path.at(self._clock.at(now_ns))[0]
+
+    def setpoint(self, now_ns: int) -> Setpoint | None:
+        """The setpoint at a time not before the newest accepted chunk came; None when there is nothing to follow."""
+        path = self._path
+        if path is None:
+            return None
+        end_ns = path.chunk.stamp_ns + int(self._reach_s(path.chunk) * NS)
+        if now_ns >= end_ns + SETTLE_NS:
+            return None
+        path_ns = self._clock.at(min(now_ns, end_ns))
+        pose, twist, aux = path.at(path_ns)
+        blended_s = (path_ns - self._taken_over_ns) / NS
+        if self._before is not None and blended_s < self._blend_s:
+            pose, twist = self._blend(self._before, blended_s, pose, twist)
+        if now_ns >= end_ns:
+            return Setpoint(pose, np.zeros(6), aux, 0.0)
+        return Setpoint(pose, twist, aux, (end_ns - now_ns) / NS)
+
+    def set_rate(self, rate: float, now_ns: int) -> None:
+        """From now on the path advances at `rate` (0..1) of its speed: what the gate lets the arm do."""
+        self._clock.set_rate(rate, now_ns)
+
+    def clear(self) -> None:
+        """Nothing to follow any more. The session stays known, so that what was cleared cannot come back."""
+        self._path = self._before = None
+
+    def release_session(self) -> None:
+        """Accept any session next."""
+        self.session, self._sequence, self._stamp_ns = "", -1, 0
+
+    def _reach_s(self, chunk: Chunk) -> float:
+        return min(self.max_age_s, len(chunk.deltas) * chunk.dt_s)
+
+    def _blend(
+        self, before: Setpoint, since_s: float, pose: Pose, twist: NDArray[np.float64]
+    ) -> tuple[Pose, NDArray[np.float64]]:
+        """Take over from the motion before, continued straight on, with a weight that starts and ends smoothly."""
+        x = since_s / self._blend_s
+        weight, growth = x * x * (3.0 - 2.0 * x), 6.0 * x * (1.0 - x) / self._blend_s
+        position = before.pose.position + before.twist[:3] * since_s
+        rotation = exp_so3(before.twist[3:] * since_s) @ before.pose.rotation
+        gap = np.concatenate([pose.position - position, log_so3(pose.rotation @ rotation.T)])
+        blended = Pose(position + weight * gap[:3], exp_so3(weight * gap[3:]) @ rotation)
+        return blended, before.twist + weight * (twist - before.twist) + growth * gap
