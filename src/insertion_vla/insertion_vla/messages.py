@@ -114,6 +114,14 @@ def chunk_to_message(chunk: Chunk, frame: str = "base") -> ActionChunk:
     return message
 
 
+def unreadable_chunk(message: ActionChunk) -> Chunk:
+    """What is left of a message that is no chunk: its sender, and no rows. Core rejects it as any wrong chunk."""
+    nothing, stamp_ns = np.zeros((0, 6)), ns_from_time(message.header.stamp)
+    return Chunk(
+        message.session_id, message.sequence, message.goal_id, stamp_ns, Pose.identity(), 0.1, nothing, nothing[:, 0]
+    )
+
+
 def chunk_from_message(message: ActionChunk) -> Chunk:
     """An ActionChunk message as a chunk; its numbers are checked by core's ``check_chunk``, not here.
 

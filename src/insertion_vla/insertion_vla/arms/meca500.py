@@ -1,0 +1,345 @@
+"""Mecademic Meca500 over TCP, through the manufacturer's mecademicpy.
+
+Velocity commands in the robot's base axes (MoveLinVelWrf) are streamed; the robot itself ends them after its velocity
+timeout, stops when the connection watchdog is not refreshed, and supervises joint speed, torque and a work zone: these
+hold when this process does not. Millimetres and degrees live in this file only.
+
+An error, a safety stop or a lost connection is reported once with the robot's own reason, and only ``make_ready`` with
+``reset`` clears it. The motors stay on when the connection is closed, because homing again may move the joints.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from insertion_vla_core.clock import ClockOffset
+from insertion_vla_core.geometry import Pose, log_so3, pose_from_mm_deg, pose_to_mm_deg
+from insertion_vla_core.kinematics import Arm, forward
+from mecademicpy.mx_robot_def import (
+    MxEventSeverity,
+    MxRobotStatusCode,
+    MxSafeStopCategory,
+    MxTorqueLimitsMode,
+    MxWorkZoneMode,
+    robot_status_code_info,
+)
+from mecademicpy.robot import Robot
+from mecademicpy.robot_classes import (
+    MecademicException,
+    Message,
+    RobotCallbacks,
+    RobotStatus,
+)
+from pydantic import Field
+
+from insertion_vla.arms.backend import OnState, OnTrouble, RobotState, Vector
+from insertion_vla.parameters import ParameterModel
+
+ANSWER_S = 3.0  # the robot answers within this time, or something is wrong
+START_S = 60.0  # activation and homing of the real arm
+STOP_S = 0.5  # to come to rest before the connection is closed
+TIP_TOLERANCE_M, TIP_TOLERANCE_RAD = 1e-3, math.radians(0.5)  # between the robot's idea of the tip and ours
+REST_RAD_S = 1e-3
+MILLI, DEGREE = 1e-3, math.pi / 180.0
+ZONE_SEVERITY, ZONE_MODE = MxEventSeverity.MX_EVENT_SEVERITY_ERROR, MxWorkZoneMode.MX_WORK_ZONE_MODE_TOOL_IN_WORK_ZONE
+
+
+class Meca500Settings(ParameterModel):
+    """Parameters of the Meca500 back end."""
+
+    address: str = Field("127.0.0.1", min_length=7, description="the robot's IP address (factory: 192.168.0.100)")
+    velocity_timeout_s: float = Field(
+        0.05, ge=0.02, le=0.2, description="[s] after which the robot itself ends a velocity command"
+    )
+    watchdog_s: float = Field(
+        0.25, ge=0.1, le=2.0, description="[s] without a sign of life after which the robot stops and hangs up"
+    )
+    monitoring_interval_s: float = Field(0.01, ge=0.001, le=0.02, description="[s] between robot states")
+    joint_speed_percent: float = Field(
+        30.0, ge=1.0, le=100.0, description="[%] of the robot's top joint speeds that its controller allows"
+    )
+    torque_percent: float = Field(
+        40.0, ge=5.0, le=100.0, description="[%] deviation from the expected joint torque that is an error"
+    )
+    cart_acceleration_percent: float = Field(
+        50.0, ge=1.0, le=600.0, description="[%] Cartesian acceleration of the robot's controller"
+    )
+    work_zone_margin_m: float = Field(
+        0.005, ge=0.0, le=0.05, description="[m] by which the robot's own work zone is larger than limits.workspace"
+    )
+
+
+class Meca500:
+    """One robot. ``workspace`` is (2, 3): lowest and highest corner of the tip's box in the base frame [m]."""
+
+    def __init__(
+        self,
+        settings: Meca500Settings,
+        arm: Arm,
+        tool: Pose,
+        workspace: Sequence[Sequence[float]],
+        on_state: OnState,
+        on_trouble: OnTrouble,
+    ) -> None:
+        self.settings, self.arm, self.tool = settings, arm, tool
+        margin = settings.work_zone_margin_m
+        self._zone_mm = (np.array(workspace) + np.array([[-margin], [margin]])).ravel() / MILLI
+        self._on_state, self._on_trouble = on_state, on_trouble
+        self._robot: Robot | None = None
+        self._clock = ClockOffset()
+        self._ready = False
+        self._last_error = ""
+        self._watched_s = 0.0
+        self._speed = 0.0  # largest joint rate of the newest state [rad/s]
+        self._newest: RobotState | None = None
+        self._state_came = threading.Event()
+        # What happens to the robot is told through on_trouble; the library would print it a second time.
+        logging.getLogger("mecademicpy").addHandler(logging.NullHandler())
+        logging.getLogger("mecademicpy").propagate = False
+
+    def connect(self) -> None:
+        self.close()
+        robot = Robot()
+        callbacks = RobotCallbacks()
+        callbacks.on_end_of_cycle = self._cycle
+        callbacks.on_command_message = self._message
+        callbacks.on_error = self._error
+        callbacks.on_safety_stop = self._safety_stop
+        callbacks.on_deactivated = lambda: self._trouble("the robot's motors were switched off")
+        callbacks.on_motion_paused = lambda: self._trouble("the robot's motion was paused by someone else")
+        callbacks.on_disconnected = lambda: self._trouble(self._with_cause("the connection to the robot was lost"))
+        robot.RegisterCallbacks(callbacks, run_callbacks_in_separate_thread=True)
+        address = self.settings.address
+        self._robot = robot
+        self._state_came.clear()
+        try:
+            robot.Connect(address, disconnect_on_exception=False, timeout=ANSWER_S)
+            robot.SetMonitoringInterval(self.settings.monitoring_interval_s)
+            codes = MxRobotStatusCode
+            robot.SetRealTimeMonitoring(codes.MX_ST_RT_JOINT_POS, codes.MX_ST_RT_JOINT_VEL, codes.MX_ST_RT_CART_POS)
+        except (MecademicException, OSError, ValueError, TimeoutError) as error:
+            self.close()
+            # Its first words are missing: the library stumbles over that.
+            why = "it hangs up at once" if isinstance(error.__cause__, AttributeError) else error
+            raise OSError(
+                f"cannot connect to a Meca500 at {address}: {why}; is it on, and is no other program connected?"
+            ) from None
+        if not self._state_came.wait(ANSWER_S):
+            self.close()
+            raise OSError(f"the Meca500 at {address} answers, but sends no joint positions within {ANSWER_S:g} s")
+
+    def make_ready(self, reset: bool) -> None:
+        self._ready = False
+        if self._robot is None or not self._robot.IsConnected():
+            self.connect()
+        robot = self._robot
+        assert robot is not None
+        try:
+            self._clear(robot, reset)
+            self._activate(robot)
+            self._configure_motion(robot)
+        except (MecademicException, TimeoutError) as error:
+            raise OSError(self._with_cause(f"the Meca500 did not get ready: {error}")) from None
+        self._check_tip()
+        self._watched_s = 0.0
+        self._ready = True
+
+    def _clear(self, robot: Robot, reset: bool) -> None:
+        """Errors and safety stops: reasons to refuse, cleared only when a person asked for it."""
+        status, safety = robot.GetStatusRobot(synchronous_update=True, timeout=ANSWER_S), robot.GetSafetyStatus()
+        if status.error_status and not reset:
+            raise OSError(f"the Meca500 is in error: {self._cause(status)}; find out why, then call arm/rearm")
+        pressed = safety.stop_mask & ~safety.stop_resettable_mask
+        if pressed:
+            raise OSError(f"the Meca500 is in safety stop ({_stops(pressed)}); release it, then call arm/rearm")
+        if safety.stop_mask and not reset:
+            raise OSError(
+                f"the Meca500 was in safety stop ({_stops(safety.stop_mask)}); find out why, then call arm/rearm"
+            )
+        if status.error_status:
+            robot.ResetError()
+            robot.WaitErrorReset(timeout=ANSWER_S)
+            self._last_error = ""
+
+    def _activate(self, robot: Robot) -> None:
+        status = robot.GetStatusRobot(synchronous_update=True, timeout=ANSWER_S)
+        if status.activation_state:
+            self._check_zone(robot)
+        else:
+            self._set_zone(robot)
+            robot.ActivateRobot()
+            robot.WaitActivated(timeout=START_S)
+        if not status.homing_state:
+            robot.Home()
+            robot.WaitHomed(timeout=START_S)
+        robot.ClearMotion()
+        robot.WaitMotionCleared(timeout=ANSWER_S)
+        robot.ResumeMotion()
+        robot.WaitMotionResumed(timeout=ANSWER_S)
+
+    def _set_zone(self, robot: Robot) -> None:
+        """The box that the tip may not leave; the robot keeps it over a power cycle."""
+        robot.SetSynchronousMode(True)
+        try:
+            x, y, z = _numbers(self.tool.position / MILLI)
+            robot.SetToolSphere(x, y, z, 0.0)
+            robot.SetWorkZoneLimits(*_numbers(self._zone_mm))
+            robot.SetWorkZoneCfg(ZONE_SEVERITY, ZONE_MODE)
+        finally:
+            robot.SetSynchronousMode(False)
+
+    def _check_zone(self, robot: Robot) -> None:
+        """An activated robot takes no work zone, so it must already have ours."""
+        limits = robot.GetWorkZoneLimits(timeout=ANSWER_S)
+        found = [limits.x_min, limits.y_min, limits.z_min, limits.x_max, limits.y_max, limits.z_max]
+        severity = robot.GetWorkZoneCfg(timeout=ANSWER_S).severity
+        if not np.allclose(found, self._zone_mm, atol=0.01) or severity != ZONE_SEVERITY:
+            raise OSError(
+                f"the Meca500 is activated with the work zone {np.round(found, 2).tolist()} mm, "
+                f"expected {np.round(self._zone_mm, 2).tolist()} mm that is an error to leave; deactivate the robot "
+                "(its web page), so that the zone can be set, and try again"
+            )
+
+    def _configure_motion(self, robot: Robot) -> None:
+        """Settings that every activation puts back to their defaults."""
+        s = self.settings
+        robot.SetTrf(*_numbers(pose_to_mm_deg(self.tool)))
+        robot.SetWrf(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        robot.SetVelTimeout(s.velocity_timeout_s)
+        robot.SetJointVelLimit(s.joint_speed_percent)
+        robot.SetCartAcc(s.cart_acceleration_percent)
+        robot.SetTorqueLimits(*[s.torque_percent] * 6)
+        robot.SetTorqueLimitsCfg(
+            MxEventSeverity.MX_EVENT_SEVERITY_ERROR, MxTorqueLimitsMode.MX_TORQUE_LIMITS_MODE_DELTA_WITH_EXPECTED
+        )
+        robot.SetCheckpoint(1).wait(timeout=ANSWER_S)  # all of the above is in force
+
+    def _check_tip(self) -> None:
+        """The robot's tip and ours must agree, or one of the two has another tool or another arm."""
+        self._state_came.clear()
+        self._state_came.wait(ANSWER_S)  # measured before the settings were in force, maybe
+        self._state_came.clear()
+        if not self._state_came.wait(ANSWER_S) or self._newest is None or self._newest.tip is None:
+            raise OSError("the Meca500 has stopped sending its joint positions")
+        ours, its = forward(self.arm, self._newest.q) @ self.tool, self._newest.tip
+        apart_m = float(np.linalg.norm(ours.position - its.position))
+        apart_rad = float(np.linalg.norm(log_so3(ours.rotation @ its.rotation.T)))
+        if apart_m > TIP_TOLERANCE_M or apart_rad > TIP_TOLERANCE_RAD:
+            raise OSError(
+                f"the Meca500 places the tip {apart_m * 1e3:.1f} mm and {math.degrees(apart_rad):.1f} deg from where "
+                f"the kinematics of '{self.arm.name}' and the tool do; correct the parameters 'arm' and the tool"
+            )
+
+    def send(self, twist: Vector, q: Vector) -> None:
+        robot = self._robot
+        if not self._ready or robot is None:
+            return
+        now_s = time.monotonic()
+        try:
+            if now_s - self._watched_s > 0.3 * self.settings.watchdog_s:
+                robot.ConnectionWatchdog(self.settings.watchdog_s)
+                self._watched_s = now_s
+            robot.MoveLinVelWrf(*_numbers(twist[:3] / MILLI), *_numbers(twist[3:] / DEGREE))
+        except (MecademicException, OSError) as error:
+            self._trouble(self._with_cause(f"the Meca500 takes no command: {error}"))
+
+    def halt(self) -> None:
+        self.send(np.zeros(6), np.zeros(6))
+
+    def idle(self) -> None:
+        robot = self._robot
+        if robot is None or not self._ready:
+            return
+        try:
+            robot.MoveLinVelWrf(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            robot.ConnectionWatchdog(0.0)
+        except (MecademicException, OSError) as error:
+            self._last_error = str(error)
+        deadline_s = time.monotonic() + STOP_S
+        while self._speed > REST_RAD_S and time.monotonic() < deadline_s:
+            self._state_came.clear()
+            self._state_came.wait(0.05)
+        self._ready = False
+
+    def close(self) -> None:
+        self.idle()
+        robot, self._robot = self._robot, None
+        if robot is not None:
+            robot.Disconnect()
+
+    def facts(self) -> dict[str, str]:
+        offset = self._clock.offset_s
+        return {
+            "robot": f"Meca500 at {self.settings.address}",
+            "ready": str(self._ready),
+            "robot's last error": self._last_error or "none",
+            "clock offset [s]": "unknown" if offset is None else f"{offset:.4f}",
+        }
+
+    # Callbacks, in the library's callback thread.
+
+    def _cycle(self) -> None:
+        """All real-time data of one monitoring cycle are here."""
+        robot = self._robot
+        if robot is None:
+            return
+        try:
+            joints = robot.GetRtJointPos(include_timestamp=True, synchronous_update=False)
+            rates = robot.GetRtJointVel(synchronous_update=False)
+            tip = robot.GetRtCartPos(synchronous_update=False)
+        except MecademicException:  # the first cycles come before the data that were asked for
+            return
+        robot_s = joints.timestamp * 1e-6
+        self._clock.update(robot_s, time.time())
+        dq = np.array(rates) * DEGREE
+        self._speed = float(np.abs(dq).max())
+        state = RobotState(
+            int(self._clock.to_local_s(robot_s) * 1e9), np.array(joints.data) * DEGREE, dq, pose_from_mm_deg(tip)
+        )
+        self._newest = state
+        self._state_came.set()
+        self._on_state(state)
+
+    def _message(self, message: Message) -> None:
+        """Remember the robot's own words about the first error."""
+        info = robot_status_code_info.get(message.id)
+        if info is not None and info.is_error and not self._last_error:
+            self._last_error = f"[{message.id}] {message.data}"
+
+    def _error(self) -> None:
+        robot = self._robot
+        if robot is not None:
+            self._trouble(f"the robot is in error: {self._cause(robot.GetStatusRobot())}")
+
+    def _safety_stop(self) -> None:
+        robot = self._robot
+        if robot is not None:
+            self._trouble(f"safety stop: {_stops(robot.GetSafetyStatus().stop_mask)}")
+
+    def _trouble(self, reason: str) -> None:
+        """Report once per time that the robot was ready."""
+        if self._ready:
+            self._ready = False
+            self._on_trouble(reason)
+
+    def _cause(self, status: RobotStatus) -> str:
+        if status.error_msg:
+            return f"[{int(status.error_code or 0)}] {status.error_msg}"
+        return self._last_error or "the robot gave no reason"
+
+    def _with_cause(self, sentence: str) -> str:
+        return f"{sentence} (the robot's last error: {self._last_error})" if self._last_error else sentence
+
+
+def _stops(mask: int) -> str:
+    """The names of safety signals."""
+    names = [c.name.removeprefix("MX_SAFE_STOP_") for c in MxSafeStopCategory if c and mask & c]
+    return ", ".join(name.lower().replace("_", " ") for name in names) or "unknown signal"
+
+
+def _numbers(values: Vector) -> list[float]:
+    """Numbers as the robot reads them: with four decimals Python never writes an exponent."""
+    return [round(value, 4) for value in values.tolist()]
