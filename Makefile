@@ -34,7 +34,7 @@ lint: setup
 	@$(IN_WORKSPACE) exec python tools/run_tests.py --lint-only
 
 bench: setup
-	@$(IN_WORKSPACE) exec python tools/bench.py $(ARGS)
+	@$(IN_WORKSPACE) exec python tools/bench $(ARGS)
 
 trials: setup
 	@$(IN_WORKSPACE) exec ros2 run insertion_vla trials $(ARGS)
