@@ -57,6 +57,9 @@ class Backend(Protocol):
     def idle(self) -> None:
         """Stand still and expect no commands until the next ``make_ready``."""
 
+    def give_up(self) -> None:
+        """The process is to end: leave off waiting for the robot to answer; may be called from any thread."""
+
     def close(self) -> None:
         """Stand still and let go of the robot; may be called twice."""
 

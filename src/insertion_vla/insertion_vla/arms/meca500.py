@@ -40,6 +40,7 @@ from insertion_vla.parameters import ParameterModel
 
 ANSWER_S = 3.0  # the robot answers within this time, or something is wrong
 START_S = 60.0  # activation and homing of the real arm
+RETRY_S = 0.25
 STOP_S = 0.5  # to come to rest before the connection is closed
 TIP_TOLERANCE_M, TIP_TOLERANCE_RAD = 1e-3, math.radians(0.5)  # between the robot's idea of the tip and ours
 REST_RAD_S = 1e-3
@@ -51,6 +52,9 @@ class Meca500Settings(ParameterModel):
     """Parameters of the Meca500 back end."""
 
     address: str = Field("127.0.0.1", min_length=7, description="the robot's IP address (factory: 192.168.0.100)")
+    connect_timeout_s: float = Field(
+        15.0, ge=1.0, le=120.0, description="[s] to wait for the robot when the node configures"
+    )
     velocity_timeout_s: float = Field(
         0.05, ge=0.02, le=0.2, description="[s] after which the robot itself ends a velocity command"
     )
@@ -95,12 +99,25 @@ class Meca500:
         self._watched_s = 0.0
         self._speed = 0.0  # largest joint rate of the newest state [rad/s]
         self._newest: RobotState | None = None
-        self._state_came = threading.Event()
+        self._state_came, self._given_up = threading.Event(), threading.Event()
         # What happens to the robot is told through on_trouble; the library would print it a second time.
         logging.getLogger("mecademicpy").addHandler(logging.NullHandler())
         logging.getLogger("mecademicpy").propagate = False
 
     def connect(self) -> None:
+        self._reach(self.settings.connect_timeout_s)
+
+    def _reach(self, timeout_s: float) -> None:
+        """Connect, also to a robot that is still starting."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                return self._connect_once()
+            except OSError:
+                if time.monotonic() > deadline_s or self._given_up.wait(RETRY_S):
+                    raise
+
+    def _connect_once(self) -> None:
         self.close()
         robot = Robot()
         callbacks = RobotCallbacks()
@@ -116,13 +133,13 @@ class Meca500:
         self._robot = robot
         self._state_came.clear()
         try:
-            robot.Connect(address, disconnect_on_exception=False, timeout=ANSWER_S)
+            robot.Connect(address, disconnect_on_exception=False, timeout=1.0)
             robot.SetMonitoringInterval(self.settings.monitoring_interval_s)
             codes = MxRobotStatusCode
             robot.SetRealTimeMonitoring(codes.MX_ST_RT_JOINT_POS, codes.MX_ST_RT_JOINT_VEL, codes.MX_ST_RT_CART_POS)
-        except (MecademicException, OSError, ValueError, TimeoutError) as error:
+        except (MecademicException, OSError, ValueError) as error:
             self.close()
-            # Its first words are missing: the library stumbles over that.
+            # A robot that hangs up before its first words makes the library stumble.
             why = "it hangs up at once" if isinstance(error.__cause__, AttributeError) else error
             raise OSError(
                 f"cannot connect to a Meca500 at {address}: {why}; is it on, and is no other program connected?"
@@ -134,7 +151,7 @@ class Meca500:
     def make_ready(self, reset: bool) -> None:
         self._ready = False
         if self._robot is None or not self._robot.IsConnected():
-            self.connect()
+            self._reach(ANSWER_S)
         robot = self._robot
         assert robot is not None
         try:
@@ -269,6 +286,9 @@ class Meca500:
         robot, self._robot = self._robot, None
         if robot is not None:
             robot.Disconnect()
+
+    def give_up(self) -> None:
+        self._given_up.set()
 
     def facts(self) -> dict[str, str]:
         offset = self._clock.offset_s

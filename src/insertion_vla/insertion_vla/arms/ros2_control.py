@@ -155,6 +155,9 @@ class Ros2Control:
     def idle(self) -> None:
         self.halt()
 
+    def give_up(self) -> None:
+        """Nothing waits here."""
+
     def close(self) -> None:
         self.halt()
 

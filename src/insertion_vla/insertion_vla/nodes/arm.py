@@ -59,7 +59,7 @@ CHUNKS, FORCE, TASK = "action_expert/chunk", "force/wrench", "task/state"
 class Parameters(ParameterModel):
     backend: Literal["meca500", "ros2_control"] = Field("meca500", description="robot controller to talk to")
     arm: str = Field("meca500", min_length=1, description="kinematics: a shipped arm, or a YAML file with a DH table")
-    calibration: str = Field(
+    calibration_file: str = Field(
         "calibration/sim.yaml",
         min_length=1,
         description="camera calibration; its 'tool' is the needle tip on the flange",
@@ -75,11 +75,12 @@ class ArmNode(ManagedNode):
     Parameters = Parameters
     loop: ArmLoop | None = None
     backend: Backend | None = None
+    _ending = False
 
     def setup(self) -> None:
         p = self.params
         arm = load_arm(p.arm if not p.arm.endswith((".yaml", ".yml")) else config_file(p.arm))
-        tool = load_calibration(config_file(p.calibration)).tool
+        tool = load_calibration(config_file(p.calibration_file)).tool
         limits = load_limits(config_file(p.limits_file))
         self.robot_reason = ""
         self._robot_came = threading.Event()
@@ -134,7 +135,10 @@ class ArmNode(ManagedNode):
         self.backend = self.loop = None
 
     def interrupted(self) -> None:
-        loop = self.loop
+        loop, backend = self.loop, self.backend
+        self._ending = True
+        if backend is not None:
+            backend.give_up()
         if loop is not None and loop.running:
             loop.fault("the arm node was told to end")
 
@@ -266,7 +270,7 @@ class ArmNode(ManagedNode):
         if cycle.changed or now_s - self._sent_state_s >= STATE_PERIOD_S - 0.002:
             self._sent_state_s = now_s
             self._states.publish(self._state_message.fill(cycle))
-        if cycle.changed and cycle.decision.state is State.FAULT:
+        if cycle.changed and cycle.decision.state is State.FAULT and not self._ending:
             self.get_logger().error(f"FAULT: {cycle.decision.reason}")
 
     def _on_crash(self, error: BaseException) -> None:
