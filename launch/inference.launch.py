@@ -113,5 +113,5 @@ def _people(given: dict, namespace: str) -> list[Node]:
     if check.yes_no("status", given["status"]):
         nodes.append(Node(executable="status", name="status", **common))
     if given["instruction"]:
-        nodes.append(Node(executable="insert", name="insert", arguments=[given["instruction"]], **common))
+        nodes.append(Node(executable="insert", name="insert", arguments=["--quiet", given["instruction"]], **common))
     return nodes

@@ -14,8 +14,10 @@ class LiveLine:
     Without a terminal `show` prints a line only when its `key` changes.
     """
 
-    def __init__(self) -> None:
-        self._terminal = _open_terminal()
+    def __init__(self, enabled: bool = True) -> None:
+        """Opens the terminal; disabled it shows and prints nothing."""
+        self._enabled = enabled
+        self._terminal = _open_terminal() if enabled else None
         self._key = ""
         self._shown = False
 
@@ -27,7 +29,7 @@ class LiveLine:
     def show(self, text: str, key: str) -> None:
         """Replaces the line; `key` is what a reader without a terminal wants to know about."""
         if self._terminal is None:
-            if key != self._key:
+            if key != self._key and self._enabled:
                 print(text, flush=True)
             self._key = key
             return
@@ -39,7 +41,8 @@ class LiveLine:
     def print(self, text: str) -> None:
         """Prints lines that stay, below which the live line goes on."""
         if self._terminal is None:
-            print(text, flush=True)
+            if self._enabled:
+                print(text, flush=True)
         else:
             self._write(f"\r{CLEAR_TO_END}{text}\n")
             self._shown = False
