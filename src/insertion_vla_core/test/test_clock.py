@@ -108,6 +108,15 @@ def test_a_single_wrong_time_harms_nothing(wrong_s):
     assert link.clock.jumps == 0
 
 
+def test_several_wrong_times_that_disagree_are_no_jump():
+    link = Link()
+    link.run(5.0)
+    for wrong_s in (100.0, 2000.0, 30.0, 7.0):
+        link.clock.update(link.sender(link.true_s) + wrong_s, link.local(link.true_s))
+    assert link.clock.jumps == 0
+    assert np.abs(link.run(2.0)).max() < 0.001
+
+
 def test_after_a_long_silence_the_old_offset_does_not_count():
     link = Link(drift=-100e-6, jitter_s=0.0)
     link.run(5.0)

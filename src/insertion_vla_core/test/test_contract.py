@@ -68,6 +68,12 @@ def test_what_differs_is_named(tmp_path, change, expected):
     assert differences(a, a) == []
 
 
+def test_another_order_of_the_streams_is_named(tmp_path):
+    b = load_contract(changed(tmp_path, lambda c: c["images"].reverse()))
+    found = differences(load_contract(SHIPPED), b)
+    assert found == ["images order: ['front', 'side', 'hand'] against ['hand', 'side', 'front']"]
+
+
 def test_a_missing_stream_is_named_on_either_side(tmp_path):
     a = load_contract(SHIPPED)
     b = load_contract(changed(tmp_path, lambda c: c["observations"].remove(stream(c, "force"))))
@@ -123,7 +129,11 @@ def test_every_wrong_entry_is_told_at_once(tmp_path):
     assert "unti" in str(error.value) and "rate_hz" in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "3", "- a", "a: [", "a: 1\na: 2", "!!python/object/apply:os.system [true]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "3", "- a", "a: [", "a: 1\na: 2", "!!python/object/apply:os.system [true]"]
+    + ["? [a]\n: 1", "a: 2001-99-99", "[" * 5000],
+)
 def test_files_that_are_no_contract_are_refused(tmp_path, text):
     path = tmp_path / "contract.yaml"
     path.write_text(text)

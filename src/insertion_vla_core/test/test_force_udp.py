@@ -93,6 +93,42 @@ def test_a_lost_record_of_a_split_batch_costs_itself_alone():
     assert np.array_equal(got, np.concatenate([sent[[0, 2, 3]], sent]))
 
 
+def test_whole_records_of_a_split_batch_do_not_wait_for_the_rest():
+    sent = records(4)
+    decoder = ForceDecoder()
+    decoder.feed((4).to_bytes(4, "little"))
+    assert np.array_equal(decoder.feed(sent[:2].tobytes()), sent[:2])
+    assert np.array_equal(decoder.feed(sent[2:].tobytes()), sent[2:])
+    assert len(decoder.feed(sent[:2].tobytes())) == 0  # the batch is complete: these were not announced
+
+
+def test_a_batch_is_over_when_all_its_records_have_come():
+    decoder = ForceDecoder()
+    decode(decoder, encode("split", records(3)))
+    decoder.feed(bytes(100))
+    assert counters(decoder)[1:] == (3, 1)
+
+
+def test_a_bare_record_ends_a_batch_that_was_cut():
+    sent = records(1)
+    decoder = ForceDecoder()
+    assert np.array_equal(decode(decoder, [(3).to_bytes(4, "little"), bytes(5000), sent.tobytes()]), sent)
+    assert counters(decoder)[1:] == (1, 1)
+    decoder.feed(bytes(100))
+    assert counters(decoder)[1:] == (1, 2)
+
+
+def test_records_of_a_cut_batch_survive_the_next_batch():
+    first, second = records(2), records(2, 10)
+    decoder = ForceDecoder()
+    for piece in (encode("split", first)[0], first.tobytes()[:5000]):
+        decoder.feed(piece)
+    got = decoder.feed(first.tobytes()[5000:])
+    for piece in (encode("split", second)[0], second.tobytes()[:5000]):
+        decoder.feed(piece)
+    assert np.array_equal(got, first)
+
+
 def test_stray_datagrams_cost_no_records():
     sent = records(5)
     bare = encode("bare", sent)

@@ -55,7 +55,7 @@ def test_logarithm_undoes_the_exponential_also_near_zero_and_pi(r):
 @given(st.floats(-18.0, -3.0), unit)
 def test_small_rotations_keep_their_relative_precision(exponent, axis):
     r = 10.0**exponent * axis
-    assert np.linalg.norm(log_so3(exp_so3(r)) - r) < 1e-9 * np.linalg.norm(r)
+    assert np.linalg.norm(log_so3(exp_so3(r)) - r) < 1e-12 * np.linalg.norm(r)
 
 
 def test_exponential_turns_by_the_right_hand():
@@ -93,6 +93,14 @@ def test_mobile_xyz_angles_reproduce_the_rotation(matrix):
 def test_mobile_xyz_angles_reproduce_the_rotation_near_their_singularity(alpha, side, gamma, exponent):
     matrix = matrix_from_mobile_xyz([alpha, side * (math.pi / 2 - 10.0**exponent), gamma])
     np.testing.assert_allclose(matrix_from_mobile_xyz(mobile_xyz_from_matrix(matrix)), matrix, atol=2e-8)
+
+
+@pytest.mark.parametrize("beta", [math.pi / 2, -math.pi / 2])
+def test_at_the_singularity_of_mobile_xyz_alpha_is_zero(beta):
+    matrix = matrix_from_mobile_xyz([0.3, beta, 0.5])
+    angles = mobile_xyz_from_matrix(matrix)
+    assert angles[0] == 0.0
+    np.testing.assert_allclose(matrix_from_mobile_xyz(angles), matrix, atol=1e-14)
 
 
 def test_mobile_xyz_turns_about_x_then_the_turned_y_then_the_turned_z():

@@ -145,8 +145,10 @@ def test_inverse_reaches_the_pose_at_which_the_lab_starts():
 
 def test_equal_calls_give_equal_answers():
     arm = ARMS["meca500"]
-    target = forward(arm, [-2.0, -1.0, 1.0, -2.5, 1.5, 3.0])
-    assert np.array_equal(inverse(arm, target, np.zeros(6)), inverse(arm, target, np.zeros(6)))
+    rng = np.random.default_rng(11)
+    for _ in range(20):  # far enough that some need another start than the seed
+        target = forward(arm, random_joints(arm, rng))
+        assert np.array_equal(inverse(arm, target, np.zeros(6)), inverse(arm, target, np.zeros(6)))
 
 
 def test_joint_rates_give_the_twist_at_the_tool_point():

@@ -160,6 +160,22 @@ def test_payloads_give_the_newest_one_that_was_known_and_fresh():
     assert several.build(T0 + 250 * MS).newest_ns["features"] == T0 + 150 * MS
 
 
+def test_payloads_of_the_future_are_not_seen():
+    several = builder()
+    several.push("features", T0 + 201 * MS, T0 + 150 * MS, "future")
+    assert several.build(T0 + 200 * MS).streams["features"].newest == "first"
+
+
+def test_nothing_from_before_the_window_stands_in_for_its_first_points():
+    some = ObservationBuilder(contract())
+    some.push("features", T0, T0, "first")
+    for ms in (95, 150, 200):
+        some.push("force", T0 + ms * MS, T0 + ms * MS, [float(ms)])
+    window = some.build(T0 + 200 * MS).streams["force"]
+    assert window.mask.tolist() == [False] * 4 + [True] * 6
+    assert 95.0 not in window.values
+
+
 def test_old_payloads_are_missing():
     old = builder(until_ms=1300)
     assert old.build(T0 + 1200 * MS)

@@ -1,3 +1,4 @@
+import sys
 import threading
 
 import numpy as np
@@ -100,12 +101,17 @@ def test_a_reader_never_sees_a_row_half_written():
         stop.set()
 
     writer = threading.Thread(target=write)
-    writer.start()
-    torn = 0
-    while not stop.is_set():
-        stamps, rows = ring.window(-1, 10_000)
-        torn += int((rows != stamps[:, None]).any())
-    writer.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # provoke it
+    try:
+        writer.start()
+        torn = 0
+        while not stop.is_set():
+            stamps, rows = ring.window(-1, 10_000)
+            torn += int((rows != stamps[:, None]).any())
+        writer.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert torn == 0
     assert ring.latest()[0] == 3999
 

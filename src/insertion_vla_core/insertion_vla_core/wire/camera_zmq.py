@@ -59,7 +59,7 @@ def decode(parts: Sequence[bytes], max_bytes: int) -> Frame:
         raise WireError(
             f"expected a timestamp [s] since 1970 in the header of {_short(camera)}, got {_short(timestamp)}"
         )
-    if isinstance(size, bool) or size != len(jpeg):
+    if size != len(jpeg):
         raise WireError(f"expected the {_short(size)} bytes that the header of {_short(camera)} names, got {len(jpeg)}")
     if bytes(jpeg[:3]) != _JPEG_START:
         raise WireError(f"expected a JPEG from {_short(camera)}, got data that begin with {bytes(jpeg[:3])!r}")
