@@ -16,7 +16,9 @@ from insertion_vla_core.limits import Limits
 SESSION_S = 1.0  # a session that is silent for this long has ended
 REJECT_BEYOND = 2.0  # times a limit; up to there a path is scaled down
 CONTACT_AUX = 0.5  # auxiliary values from here on mean contact, or nearly
-NUMERICAL_SLACK = 1e-9  # m: rows are float32 on the wire
+# Row 0 also makes up for what the tool is away from its path: without this, half a millimetre would be too fast a step
+# near contact, and a tool that was pushed aside could never be brought back.
+ANCHOR_SLACK_M, ANCHOR_SLACK_RAD = 0.001, 0.02
 
 
 class OutsideWorkspace(ChunkRejected):
@@ -75,14 +77,16 @@ def check_motion(path: ChunkPath, entry: Pose, measured: Pose, limits: Limits) -
         top = limits.contact_speed if near else limits.free_speed
         top_angular = limits.contact_angular_speed if near else limits.free_angular_speed
         speed, rate = math.hypot(*velocity[:3]), math.hypot(*velocity[3:])
-        if speed > REJECT_BEYOND * top or rate > REJECT_BEYOND * top_angular:
+        slack_s = 0.0 if row else 1.0 / path.chunk.dt_s
+        too_fast = speed > REJECT_BEYOND * top + ANCHOR_SLACK_M * slack_s
+        if too_fast or rate > REJECT_BEYOND * top_angular + ANCHOR_SLACK_RAD * slack_s:
             raise ChunkRejected(
                 f"row {row} asks for {speed * 1e3:.1f} mm/s and {rate:.2f} rad/s, more than twice the limits "
                 f"{'near contact' if near else 'away from contact'} ({top * 1e3:.1f} mm/s, {top_angular:.2f} rad/s)"
             )
     for row, position in enumerate(path.positions().tolist()):
         for axis, value, low, high in zip("xyz", position, limits.workspace_min, limits.workspace_max, strict=True):
-            if not low - NUMERICAL_SLACK <= value <= high + NUMERICAL_SLACK:
+            if not low <= value <= high:
                 raise OutsideWorkspace(
                     f"row {row} lies outside the workspace: {axis} = {value:.4f} m, allowed {low:g} to {high:g} m"
                 )

@@ -19,12 +19,14 @@ class ForceWatch:
 
     Attributes:
         limits: In force from the next sample on.
+        near_contact: A lasting force is expected: contact is announced by the chunk that is followed.
         force_n: Newest finite sample [N], NaN before the first; positive when the tip is pushed.
         missing: Samples that were NaN and therefore counted as none.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.near_contact = False
         self.force_n = math.nan
         self.missing = 0
         self._last_s = -math.inf
@@ -57,12 +59,11 @@ class ForceWatch:
             return "", self._silent(gap_s)
         return "", self._rising(size, now_s)
 
-    def problem(self, now_s: float, near_contact: bool, retracting: bool = False) -> str:
+    def problem(self, now_s: float, retracting: bool = False) -> str:
         """What speaks against moving now, as far as the force goes; empty if nothing does.
 
         Args:
             now_s: Steady time.
-            near_contact: A lasting force is expected.
             retracting: A lasting pull is expected, and a large force is what the operator wants to get rid of.
         """
         if math.isnan(self.force_n):
@@ -75,7 +76,8 @@ class ForceWatch:
             return ""
         if abs(self.force_n) > self.limits.force_hard:
             return f"force {self.force_n:.2f} N is above the hard limit of {self.limits.force_hard:g} N"
-        if self._mean_n < -self.limits.force_drift or (self._mean_n > self.limits.force_drift and not near_contact):
+        drift = self.limits.force_drift
+        if min(self._mean_n, self._smooth_n) > drift or max(self._mean_n, self._smooth_n) < -drift:
             return f"mean force {self._mean_n:.2f} N without contact: the sensor has drifted, tare it"
         return ""
 
@@ -83,17 +85,17 @@ class ForceWatch:
         """Time since the newest finite sample, NaN if none."""
         return math.nan if math.isnan(self.force_n) else now_s - self._last_s
 
-    def tip_speeds(self, near_contact: bool) -> tuple[float, float, str]:
+    def tip_speeds(self) -> tuple[float, float, str]:
         """Largest tip speed [m/s] and turn rate [rad/s] now, and why.
 
         The free speeds until contact is announced or felt, the contact speeds then, and above the soft limit less and
         less, down to a tenth at the hard one.
         """
-        limits, force_n = self.limits, self._smooth_n
-        if force_n <= limits.force_contact and not near_contact:
+        limits, force_n = self.limits, abs(self._smooth_n)
+        if force_n <= limits.force_contact and not self.near_contact:
             return limits.free_speed, limits.free_angular_speed, "slowed to the free speed"
         if force_n <= limits.force_soft:
-            why = "slowed to the contact speed" if near_contact else f"slowed by a force of {self.force_n:.2f} N"
+            why = "slowed to the contact speed" if self.near_contact else f"slowed by a force of {self.force_n:.2f} N"
             return limits.contact_speed, limits.contact_angular_speed, why
         part = max(LEAST_SPEED, (limits.force_hard - force_n) / (limits.force_hard - limits.force_soft))
         why = f"slowed by a force of {self.force_n:.2f} N, above the soft limit of {limits.force_soft:g} N"
@@ -104,11 +106,13 @@ class ForceWatch:
             force_n = math.copysign(self.limits.force_saturation, force_n)
             size = self.limits.force_saturation
         if math.isnan(self.force_n):
-            self._smooth_n, self._mean_n = size, force_n
+            self._smooth_n = self._mean_n = force_n
         else:
             step_s = max(0.0, now_s - self._last_s)
-            self._smooth_n += (size - self._smooth_n) * min(1.0, step_s / SMOOTH_S)
+            self._smooth_n += (force_n - self._smooth_n) * min(1.0, step_s / SMOOTH_S)
             self._mean_n += (force_n - self._mean_n) * min(1.0, step_s / MEAN_S)
+        if self.near_contact:
+            self._mean_n = min(self._mean_n, 0.0)  # being pushed is expected here and says nothing about drift
         if force_n != self.force_n:
             self._same_since_s, self._same_count = now_s, 0
         self._same_count += 1

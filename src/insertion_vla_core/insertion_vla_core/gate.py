@@ -65,7 +65,7 @@ class Gate:
         self._limiter = Limiter(limits, arm, tool)
         self._reason, self._fault_reason, self._why_empty = "no robot state yet", "", ""
         self._twist, self._scale = list(ZERO), 0.0
-        self._step_s, self._near_contact, self._doubt = -math.inf, False, False
+        self._step_s, self._doubt = -math.inf, False
         self._retract: Retract | None = None
         self._accepted = self._rejected = self._missed = 0
         self._last_rejection, self._chunk_stamp_ns = "", 0
@@ -76,7 +76,7 @@ class Gate:
         """Permission to move, from the task; `goal` names the goal it is for."""
         if goal != self._permission.goal:
             self._executor.clear()
-            self._near_contact = False
+            self._watch.near_contact = False
         self._permission.heartbeat(permit, goal, now_s)
 
     def force(self, force_n: float, now_s: float) -> Decision | None:
@@ -158,7 +158,7 @@ class Gate:
         When this cycle itself came late, the force samples may be waiting behind it: the arm stands still now, and the
         next cycle judges whether it is a FAULT.
         """
-        if why := self._watch.problem(now_s, self._near_contact):
+        if why := self._watch.problem(now_s):
             self._doubt = self._doubt or self.state in MOVING_STATES
             return why
         self._doubt = False
@@ -173,9 +173,9 @@ class Gate:
         error = pose_delta(self._robot.pose, setpoint.pose)
         if why := self._robot.deviation(error):
             return self.fault(why)
-        self._near_contact = setpoint.aux >= CONTACT_AUX
+        self._watch.near_contact = setpoint.aux >= CONTACT_AUX
         wanted: list[float] = (setpoint.twist + GAIN_PER_S * error).tolist()
-        speeds = self._watch.tip_speeds(self._near_contact)
+        speeds = self._watch.tip_speeds()
         limited = self._limiter.limit(wanted, self._twist, self._robot.q, self._robot.pose, speeds, dt_s)
         if limited.blocked:
             self._executor.clear()
@@ -200,7 +200,7 @@ class Gate:
         if late:  # stand still for a cycle: what looks silent may only be waiting behind this one
             self._twist, self._reason = list(ZERO), "the control cycle came late"
             return self._decision()
-        if problem := self._watch.problem(now_s, near_contact=True, retracting=True):
+        if problem := self._watch.problem(now_s, retracting=True):
             return self.fault(problem)
         if problem := self._robot.problem(now_s):
             return self._end_retract(retract, problem)
@@ -223,7 +223,7 @@ class Gate:
         path = self._source.check(chunk, self._executor, now_ns, now_s)
         if self.state in (State.OFF, State.FAULT, State.RETRACTING):
             raise ChunkDropped(f"no chunk is followed in {self.state.name}")
-        if missing := self._missing(now_s) or self._watch.problem(now_s, self._near_contact):
+        if missing := self._missing(now_s) or self._watch.problem(now_s):
             raise ChunkDropped(f"no chunk is followed now: {missing}")
         if chunk.goal != self._permission.goal:
             raise ChunkDropped(f"expected a chunk for goal '{self._permission.goal}', got one for '{chunk.goal}'")
@@ -249,7 +249,7 @@ class Gate:
         """
         if self.state is not State.FAULT:
             raise Refused(f"nothing to re-arm: the gate is in {self.state.name}")
-        if cause := self._robot.problem(now_s) or self._watch.problem(now_s, self._near_contact):
+        if cause := self._robot.problem(now_s) or self._watch.problem(now_s):
             raise Refused(f"not re-armed, the cause is still there: {cause}")
         self._fault_reason = ""
         self._permission.bar_goal()
@@ -266,7 +266,7 @@ class Gate:
             raise Refused(f"expected a distance from {LEAST_M:g} to {longest:g} m, got {distance_m:g} m")
         if self.state in (State.OFF, State.RETRACTING):
             raise Refused(f"no retract can start in {self.state.name}")
-        if problem := self._robot.problem(now_s) or self._watch.problem(now_s, near_contact=True, retracting=True):
+        if problem := self._robot.problem(now_s) or self._watch.problem(now_s, retracting=True):
             raise Refused(f"no blind retract: {problem}")
         self._executor.clear()
         self._permission.bar_goal()
