@@ -167,13 +167,12 @@ def test_payloads_of_the_future_are_not_seen():
 
 
 def test_nothing_from_before_the_window_stands_in_for_its_first_points():
-    some = ObservationBuilder(contract())
-    some.push("features", T0, T0, "first")
-    for ms in (95, 150, 200):
-        some.push("force", T0 + ms * MS, T0 + ms * MS, [float(ms)])
-    window = some.build(T0 + 200 * MS).streams["force"]
-    assert window.mask.tolist() == [False] * 4 + [True] * 6
-    assert 95.0 not in window.values
+    short = ObservationBuilder(contract(window_s=0.02, optional=True))
+    short.push("features", T0, T0, "first")
+    short.push("force", T0 + 180 * MS, T0 + 180 * MS, [7.0])  # fresh, but the window is (180 ms, 200 ms]
+    assert not short.build(T0 + 200 * MS).streams["force"].mask.any()
+    short.push("force", T0 + 181 * MS, T0 + 181 * MS, [8.0])
+    assert short.build(T0 + 200 * MS).streams["force"].values[:, 0].tolist() == [8.0, 8.0]
 
 
 def test_old_payloads_are_missing():
