@@ -41,12 +41,12 @@ FRESH_SETS = 2  # feature sets to look at, standing still, before a line is trus
 NEAR_SURFACE_M = 0.0025  # from hover height: nearer than this is the rim, farther or nothing is the hole
 IN_TUBE_M = 0.002  # past the mouth by this, a contact ahead is no longer the rim
 CREEP_WITHIN_M = 0.0010
-TOUCH_M = 0.00006  # the A-line's surface is at the tip
-TOUCH_N = 0.10
+TOUCH_WITHIN_M = 0.0003  # a force this far from any surface is the wall, not the membrane
+TOUCH_N = 0.08
 RIM_N = 0.15
 MAX_DEPTH_M = 0.0125
 SENSE_WINDOW_NS = 60_000_000
-MIN_SURFACE_SAMPLES = 5  # of the 39 A-lines in that time must show a peak, or there is no surface in range
+MIN_SURFACE_SAMPLES = 2  # of the 4 distances in that time must show a surface, or there is none in range
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class VisualServo:
         depth = self._depth(senses)
         inside = depth > IN_TUBE_M
         near = senses.surface_m is not None and senses.surface_m < CREEP_WITHIN_M
-        touched = senses.force_n > TOUCH_N or (senses.surface_m is not None and senses.surface_m < TOUCH_M)
-        if inside and touched:
+        at_surface = senses.surface_m is None or senses.surface_m < TOUCH_WITHIN_M
+        if inside and at_surface and senses.force_n > TOUCH_N:
             self._enter("finished")
             return self._stay(senses), CREEP
         if not inside and senses.force_n > RIM_N:
