@@ -1,0 +1,107 @@
+"""A ROS node that listens to the running graph and keeps the times that the benchmark reports."""
+
+import time
+from collections import defaultdict
+
+import numpy as np
+import rclpy
+from insertion_vla_interfaces.action import RunInsertion
+from insertion_vla_interfaces.msg import ActionChunk, ForceSamples, SystemState, VLFeatures
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CompressedImage
+from std_srvs.srv import Trigger
+
+from geometry_msgs.msg import WrenchStamped
+
+VIEWS = ("front", "side", "hand")
+
+
+def seconds(stamp) -> float:
+    return stamp.sec + stamp.nanosec * 1e-9
+
+
+class Probe(Node):
+    """Collects while `collecting`; `samples` maps a name to a list of numbers, times are [s] on the wall clock."""
+
+    def __init__(self) -> None:
+        super().__init__("bench_probe")
+        self.collecting = False
+        self.system_state = SystemState.DOWN
+        self.system_reason = ""
+        self.samples: dict[str, list[float]] = defaultdict(list)
+        self.chunk_times: dict[str, list[float]] = defaultdict(list)
+        self.force_lost = [0, 0]
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.create_subscription(SystemState, "system/state", self._on_system, latched)
+        self.create_subscription(WrenchStamped, "force/wrench", self._on_wrench, QoSProfile(depth=1000))
+        self.create_subscription(ForceSamples, "force/samples", self._on_block, QoSProfile(depth=50))
+        self.create_subscription(ActionChunk, "action_expert/chunk", self._on_chunk, QoSProfile(depth=20))
+        self.create_subscription(VLFeatures, "vlm/features", self._on_features, QoSProfile(depth=5))
+        for view in VIEWS:
+            self.create_subscription(
+                CompressedImage, f"{view}/image_raw/compressed", lambda m, v=view: self._on_image(v, m), QoSProfile(depth=5)
+            )
+        self.goals = ActionClient(self, RunInsertion, "run_insertion")
+        self.stop = self.create_client(Trigger, "arm/stop")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+
+    def spin_until(self, done, timeout_s: float) -> bool:
+        """Handles messages until done() or the timeout; True if done."""
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            if time.monotonic() > deadline:
+                return False
+            self._executor.spin_once(timeout_sec=0.1)
+        return True
+
+    def wait(self, future, timeout_s: float, what: str):
+        """The result of a future; RuntimeError naming what did not answer."""
+        if not self.spin_until(future.done, timeout_s):
+            raise RuntimeError(f"expected {what} to answer within {timeout_s:.0f} s; it did not")
+        return future.result()
+
+    def _on_system(self, message: SystemState) -> None:
+        self.system_state, self.system_reason = message.state, message.reason
+
+    def _on_wrench(self, message: WrenchStamped) -> None:
+        if self.collecting:
+            now = time.time()
+            self.samples["force_stamp"].append(seconds(message.header.stamp))
+            self.samples["force_received"].append(now)
+
+    def _on_block(self, message: ForceSamples) -> None:
+        if self.collecting:
+            self.samples["force_lost"].append(message.lost)
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        if self.collecting:
+            now, stamp = time.time(), seconds(message.header.stamp)
+            self.chunk_times[message.goal_id].append(time.monotonic())
+            self.samples["observation_to_command"].append(now - stamp)
+            self.samples["inference"].append(message.inference_time)
+            self.samples["features_age"].append(stamp - seconds(message.features_stamp))
+
+    def _on_features(self, message: VLFeatures) -> None:
+        if self.collecting:
+            now = time.time()
+            self.samples["features_received"].append(now)
+            self.samples["image_to_features"].append(now - max(map(seconds, message.view_stamps)))
+
+    def _on_image(self, view: str, message: CompressedImage) -> None:
+        if self.collecting:
+            self.samples[f"image_{view}"].append(seconds(message.header.stamp))
+
+
+def chunk_intervals(times: dict[str, list[float]]) -> np.ndarray:
+    """Intervals [s] between consecutive chunks of the same goal."""
+    parts = [np.diff(values) for values in times.values() if len(values) > 1]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def start() -> Probe:
+    rclpy.init()
+    return Probe()
