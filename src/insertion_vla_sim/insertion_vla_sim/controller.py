@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from insertion_vla_core.geometry import Pose
@@ -16,12 +17,11 @@ from insertion_vla_core.kinematics import Arm, forward, jacobian
 
 from . import meca500_codes as codes
 from .controller_config import CLEAR, ERROR, PAUSE, SILENT, Machine, MotionSettings, Vector, WorkZone
-from .motion import MotionFault, MotionQueue, Payload
+from .motion import MotionFault, MotionQueue
+from .supervision import LoadWatch, ZoneWatch
 
 # Below this a joint (rad/s) stands still.
 STANDSTILL_RAD_S = 5e-4
-# A watched point may be this far (m) outside the work zone before it counts, so that rounding never trips it.
-ZONE_TOLERANCE_M = 1e-6
 
 
 class Refused(Exception):
@@ -65,9 +65,8 @@ class RobotController:
         self._watchdog_s: float | None = None
         self._activation_s: float | None = None
         self._homing_s: float | None = None
-        self._zone_excess = 0.0
         self.load: Vector | None = None
-        self._overloaded = False
+        self._zone_watch, self._load_watch = ZoneWatch(arm, self.work_zone), LoadWatch()
 
     # ---- state a client may ask for -------------------------------------------------------------------------
 
@@ -206,7 +205,7 @@ class RobotController:
         self._discard(self._motion.halt())
         self.q, self.dq = q.copy(), np.zeros_like(q)
         self.target_q, self.target_dq = self.q, self.dq
-        self._zone_excess = self.work_zone.excess(forward(self.arm, q))
+        self._zone_watch.start(q)
 
     # ---- motion commands ------------------------------------------------------------------------------------
 
@@ -283,10 +282,7 @@ class RobotController:
         except MotionFault as fault:
             self.fail(fault.code, fault.text)
             rates = self._motion.step(time_s, dt_s, q, False)
-        if not self.work_zone.unlimited and rates.any():
-            self._supervise_zone(q, rates)
-        if self.load is not None:
-            self._supervise_load(self.load)
+        self._supervise(q, rates)
         while self._motion.reached:
             self.checkpoint = self._motion.reached.popleft()
             self.events.append((codes.CHECKPOINT_REACHED, str(self.checkpoint)))
@@ -300,7 +296,7 @@ class RobotController:
         if self._activation_s is not None and self.time_s >= self._activation_s:
             self._activation_s, self.activated, self.paused, self.cleared = None, True, False, False
             self.settings = self._motion.settings = MotionSettings(trf=self._tool)
-            self._zone_excess = self.work_zone.excess(forward(self.arm, self.q))
+            self._zone_watch.start(self.q)
             self.events.extend([(codes.BRAKES_OFF, "All brakes released."), (codes.ACTIVATED, "Motors activated.")])
         if self._homing_s is not None and self.activated and self.time_s >= self._homing_s:
             self._homing_s, self.homed = None, True
@@ -316,34 +312,27 @@ class RobotController:
             self.events.append((codes.END_OF_BLOCK, "End of block."))
         self.end_of_movement, self.end_of_block = still, block
 
-    def _supervise_zone(self, q: Vector, rates: Vector) -> None:
-        """Trip when the point where the arm could come to rest is farther outside the work zone than it started."""
+    def _supervise(self, q: Vector, rates: Vector) -> None:
+        """Act on a breach of the work zone ahead and on overloaded joints, by their severities."""
         braking = 0.5 * self.settings.joint_acceleration * self.machine.joint_acceleration
-        ahead = q + rates * (np.abs(rates).max() / (2.0 * braking) + 0.005)
-        excess = self.work_zone.excess(forward(self.arm, ahead))
-        breach = excess > self._zone_excess + ZONE_TOLERANCE_M
-        if not breach:
-            self._zone_excess = min(self._zone_excess, excess)
-        elif self.work_zone.severity == ERROR:
-            self.fail(codes.WORK_ZONE_ERROR, f"Work zone error: the robot would leave the zone by {excess * 1e3:.1f} mm.")
-        elif self.work_zone.severity != SILENT and not self.error_code:
-            self.events.append((codes.WORK_ZONE_STATUS, "1,0,0"))
-            self._zone_excess = excess
-
-    def _supervise_load(self, load: Vector) -> None:
-        """Act once when a joint's external load passes its limit."""
+        outside_m = self._zone_watch.breach(q, rates, braking)
+        if outside_m is not None and self.work_zone.severity == ERROR:
+            text = f"Work zone error: the robot would leave its zone by {outside_m * 1e3:.1f} mm."
+            self.fail(codes.WORK_ZONE_ERROR, text)
+        elif outside_m is not None:
+            self._zone_watch.accept(outside_m)
+            if self.work_zone.severity != SILENT:
+                self.events.append((codes.WORK_ZONE_STATUS, "1,0,0"))
         severity = self.settings.torque_severity
-        overloaded = bool((np.abs(load) > self.settings.torque_limits).any())
-        if overloaded != self._overloaded and severity != SILENT:
+        overloaded = None if self.load is None else self._load_watch.edge(self.load, self.settings)
+        if overloaded is not None and severity != SILENT:
             self.events.append((codes.TORQUE_LIMIT_STATUS, str(int(overloaded))))
-        if overloaded and not self._overloaded:
-            if severity == ERROR:
-                self.fail(codes.TORQUE_LIMIT_ERROR, "Torque limit error: a joint is loaded beyond its limit.")
-            elif severity == CLEAR:
-                self.clear()
-            elif severity == PAUSE:
-                self.pause()
-        self._overloaded = overloaded
+        if overloaded and severity == ERROR:
+            self.fail(codes.TORQUE_LIMIT_ERROR, "Torque limit error: a joint is loaded beyond its limit.")
+        elif overloaded and severity == CLEAR:
+            self.clear()
+        elif overloaded and severity == PAUSE:
+            self.pause()
 
     def _connection_stop(self) -> None:
         self.connection_state = codes.STOP_ACTIVE
@@ -382,7 +371,7 @@ class RobotController:
         if not self.paused and not self.safety_stop and not self.pending:
             self._motion.velocity(self.time_s, twist, in_tool_axes)
 
-    def _enqueue(self, kind: str, payload: Payload) -> None:
+    def _enqueue(self, kind: str, payload: Any) -> None:
         self._require_motion()
         if self.pending >= self.machine.queue_length:
             raise Refused(codes.BUFFER_FULL, f"The command buffer is full ({self.machine.queue_length} commands).")

@@ -30,7 +30,7 @@ class Machine:
 
     linear_acceleration: float = 4.0
     angular_acceleration: float = 40.0
-    joint_acceleration: float = 15.0
+    joint_acceleration: float = 12.0
     activation_s: float = 0.0
     homing_s: float = 0.0
     queue_length: int = 13_000

@@ -1,7 +1,8 @@
-"""`sim_render`: renders the views of a running `sim` in a process of its own and pushes them as the cameras would.
+"""`sim_render`: renders the views of a running `sim` in a process of its own.
 
-Reads the render state from shared memory of `sim`; pushes ZMQ two-part messages to ports 5561 to 5563, 5 Hz per view,
-the views spread evenly over the period. Records a video and shows a window on request.
+Reads the render state from shared memory of `sim`. Started by `sim` it is the cameras: it pushes ZMQ two-part messages
+to ports 5561 to 5563, 5 Hz per view, the views spread evenly over the period. Started by hand it only records a video or
+shows a window of a running simulation, for a view must not have two cameras.
 On failure: no simulation, no display or a video file of the wrong kind end it with a sentence and exit code 1.
 It ends with code 0 on SIGINT, SIGTERM and when the simulation is gone.
 """
@@ -24,10 +25,12 @@ from numpy.typing import NDArray
 
 from .emulators import ports
 from .emulators.cameras import PERIOD_S, CameraEmulator, jpeg
+from .emulators.options import loopback
 from .emulators.shared_state import FROZEN, KILLED, RenderInput, SharedState
 from .emulators.window import Window
 from .render import make_renderer
 from .scene import VIEWS
+from .video import VideoWriter, side_by_side
 
 _PR_SET_PDEATHSIG = 1
 # A simulation that is not this process's parent counts as gone when its state stands still this long.
@@ -41,11 +44,13 @@ class Failed(Exception):
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of `sim_render`."""
     parser = argparse.ArgumentParser(prog="sim_render", description="Cameras, video and window of a running `sim`.")
-    parser.add_argument("--host", type=ports.loopback, default="127.0.0.1", help="loopback address of the simulation")
+    parser.add_argument("--host", type=loopback, default="127.0.0.1", help="loopback address of the simulation")
     parser.add_argument("--video", metavar="FILE", help="record all views to FILE.gif or FILE.mp4")
     parser.add_argument("--viewer", action="store_true", help="show all views in a window")
-    parser.add_argument("--state", metavar="PATH", help="shared render state; by default the simulation is asked for it")
-    parser.add_argument("--child", action="store_true", help="end with the process that started this one")
+    parser.add_argument("--state", metavar="PATH", help="shared render state; by default the simulation is asked")
+    parser.add_argument(
+        "--child", action="store_true", help="be the cameras of the `sim` that started this process, and end with it"
+    )
     return parser.parse_args(arguments)
 
 
@@ -73,8 +78,9 @@ def die_with_parent() -> int:
 class Views:
     """The three cameras: what each sent last, and when it sends next."""
 
-    def __init__(self, host: str) -> None:
-        self.cameras = CameraEmulator(host)
+    def __init__(self, cameras: CameraEmulator | None) -> None:
+        """Push to `cameras`, or only render."""
+        self.cameras = cameras
         self.renderer = make_renderer()
         self.images: dict[str, NDArray[np.uint8]] = {}
         self._jpegs: dict[str, bytes] = {}
@@ -87,16 +93,30 @@ class Views:
         if mode != FROZEN or view not in self._jpegs:
             self.images[view] = self.renderer.render(view, now.state)
             self._jpegs[view] = jpeg(self.images[view])
-        self.cameras.push(view, now.wall_ns * 1e-9, self._jpegs[view])
+        if self.cameras is not None:
+            self.cameras.push(view, now.wall_ns * 1e-9, self._jpegs[view])
 
     def side_by_side(self) -> NDArray[np.uint8] | None:
         """All views in one image (H, 3 W, 3), None until each has one."""
-        return np.hstack([self.images[view] for view in VIEWS]) if len(self.images) == len(VIEWS) else None
+        return side_by_side({view: self.images[view] for view in VIEWS}) if len(self.images) == len(VIEWS) else None
 
     def close(self) -> None:
         """Close sockets and graphics."""
-        self.cameras.close()
+        if self.cameras is not None:
+            self.cameras.close()
         self.renderer.close()
+
+
+def record(recorder: VideoWriter, picture: NDArray[np.uint8]) -> None:
+    """Add a picture to the video.
+
+    Raises:
+        Failed: it cannot be written.
+    """
+    try:
+        recorder.add(picture)
+    except ValueError as error:
+        raise Failed(str(error)) from error
 
 
 def run(args: argparse.Namespace, stop: threading.Event) -> None:
@@ -105,6 +125,8 @@ def run(args: argparse.Namespace, stop: threading.Event) -> None:
     Raises:
         Failed: the renderer cannot start.
     """
+    if not (args.child or args.video or args.viewer):
+        raise Failed("expected --video or --viewer; the cameras are rendered by `sim` itself")
     parent = die_with_parent() if args.child else None
     try:
         shared = SharedState.attach(args.state or ask_for_state(args.host))
@@ -112,7 +134,7 @@ def run(args: argparse.Namespace, stop: threading.Event) -> None:
         recorder = VideoWriter(args.video, fps=1.0 / PERIOD_S) if args.video else None
     except (OSError, ValueError) as error:
         raise Failed(str(error)) from error
-    views = Views(args.host)
+    views = Views(CameraEmulator(args.host) if args.child else None)
     due_s = [time.monotonic() + PERIOD_S * i / len(VIEWS) for i in range(len(VIEWS))]
     try:
         while not stop.is_set() and (parent is None or os.getppid() == parent):
@@ -130,7 +152,7 @@ def run(args: argparse.Namespace, stop: threading.Event) -> None:
             views.take(index, now)
             if index == len(VIEWS) - 1 and (picture := views.side_by_side()) is not None:
                 if recorder is not None:
-                    recorder.add(picture)
+                    record(recorder, picture)
                 if window is not None:
                     window.show(picture)
     finally:

@@ -22,14 +22,16 @@ from .emulators.admin import AdminServer
 from .emulators.bench import TICK_S, Bench
 from .emulators.cameras import PERIOD_S
 from .emulators.io_loop import IoLoop
+from .emulators.options import loopback, seed
 from .emulators.pacing import Pace
-from .emulators.ports import loopback
 from .emulators.robot_state import RobotStatePublisher
 from .emulators.shared_state import SharedState
 
 # The I/O thread may hold the interpreter this long before a physics tick that is due takes it back.
 SWITCH_INTERVAL_S = 0.0005
 CHECK_RENDERER_EVERY = 65
+# A renderer that records has its file to finish.
+END_S = 30.0
 
 
 class Failed(Exception):
@@ -40,7 +42,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of `sim`."""
     parser = argparse.ArgumentParser(prog="sim", description="The simulated lab, in real time, on the lab's protocols.")
     parser.add_argument("--host", type=loopback, default="127.0.0.1", help="loopback address of all sockets")
-    parser.add_argument("--seed", type=int, default=0, help="episode to start with")
+    parser.add_argument("--seed", type=seed, default=0, help="episode to start with")
     parser.add_argument("--framing", choices=FRAMINGS, default="counted", help="framing of the force datagrams")
     parser.add_argument("--clock-offset", type=float, default=0.0, help="the force sensor's clock is ahead by this [s]")
     parser.add_argument("--video", metavar="FILE", help="record all views to FILE.gif or FILE.mp4")
@@ -119,7 +121,7 @@ class Simulation:
         if self.renderer.poll() is None:
             self.renderer.terminate()
         try:
-            self.renderer.wait(timeout=10.0)
+            self.renderer.wait(timeout=END_S)
         except subprocess.TimeoutExpired:
             self.renderer.kill()
             self.renderer.wait()
@@ -145,8 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sim: {failure}: {failure.__cause__!r}" if failure.__cause__ else f"sim: {failure}", file=sys.stderr)
         return 1
     finally:
+        figures = simulation.pace.figures()
         simulation.close()
-    figures = simulation.pace.figures()
     print(
         f"sim: ended after {figures['elapsed_s']:.1f} s, real-time factor {figures['real_time_factor']:.4f}, "
         f"{figures['late_ticks']} late and {figures['skipped_ticks']} skipped ticks, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from insertion_vla_core.geometry import Pose, log_so3
@@ -14,15 +14,13 @@ from .controller_config import Machine, MotionSettings, Vector
 from .paths import JointPath, LinePath, Runner
 
 # Tracking gain of position-mode moves, 1/s, and the joint error (rad) at which a move counts as done.
-TRACKING_GAIN, SETTLED_RAD = 30.0, 2e-4
+TRACKING_GAIN, SETTLED_RAD = 30.0, 2e-5
 # The Jacobian is renewed when a joint has moved this far (rad): 0.05 % of direction for a fifth of the work.
 JACOBIAN_STEP_RAD = 5e-4
 DAMPING = 1e-4
 # Within this distance (rad) of a joint limit a velocity command is slowed so that the joint stops before it.
 LIMIT_ZONE_RAD = 0.2
 LIMIT_MARGIN_RAD = float(np.deg2rad(0.05))
-
-Payload = Vector | Pose | float | int | Callable[[MotionSettings], None]
 
 
 class MotionFault(Exception):
@@ -48,7 +46,7 @@ class MotionQueue:
         self.lower, self.upper = lower, upper
         self.reached: deque[int] = deque()
         self.twist = np.zeros(6)
-        self._commands: deque[tuple[str, Payload]] = deque()
+        self._commands: deque[tuple[str, Any]] = deque()
         self._runner: Runner | None = None
         self._aborting = False
         self._rest_until_s = -np.inf
@@ -68,11 +66,21 @@ class MotionQueue:
     def idle(self) -> bool:
         """Nothing queued, nothing running, nothing left to decelerate."""
         return not (
-            self._commands or self._runner or self._rest_until_s > -np.inf or self.twist.any() or self._joint_rates.any()
+            self._commands
+            or self._runner
+            or self._rest_until_s > -np.inf
+            or self.twist.any()
+            or self._joint_rates.any()
         )
 
-    def append(self, kind: str, payload: Payload) -> None:
-        """Queue a command; kinds: joints, joints_rel, pose, line, line_trf, line_wrf, set, delay, checkpoint."""
+    def append(self, kind: str, payload: Any) -> None:
+        """Queue a command.
+
+        Args:
+            kind: joints or joints_rel (payload (6,) rad), pose or line (tool Pose in the world frame), line_trf or
+                line_wrf (Pose, a step), set (function of the MotionSettings), delay (s) or checkpoint (its number).
+            payload: by kind.
+        """
         self._commands.append((kind, payload))
 
     def velocity(self, time_s: float, twist: Vector, in_tool_axes: bool) -> None:
@@ -93,7 +101,7 @@ class MotionQueue:
 
     def abort(self) -> list[int]:
         """Decelerate whatever runs and empty the queue; returns the checkpoints that will never be reached."""
-        discarded = [int(payload) for kind, payload in self._commands if kind == "checkpoint"]  # type: ignore[arg-type]
+        discarded = [int(payload) for kind, payload in self._commands if kind == "checkpoint"]
         self._commands.clear()
         self.drop_velocity()
         self._rest_until_s = -np.inf
@@ -133,32 +141,32 @@ class MotionQueue:
         while self._commands:
             kind, payload = self._commands.popleft()
             if kind == "set":
-                payload(self.settings)  # type: ignore[operator]
+                payload(self.settings)
             elif kind == "checkpoint":
-                self.reached.append(payload)  # type: ignore[arg-type]
+                self.reached.append(payload)
             elif kind == "delay":
-                self._rest_until_s = time_s + payload  # type: ignore[operator]
+                self._rest_until_s = time_s + payload
                 return
             else:
                 self._runner = Runner(self._plan(kind, payload, q))
                 return
 
-    def _plan(self, kind: str, payload: Payload, q: Vector) -> JointPath | LinePath:
+    def _plan(self, kind: str, payload: Any, q: Vector) -> JointPath | LinePath:
         settings = self.settings
         if kind in ("joints", "joints_rel"):
-            goal = payload if kind == "joints" else q + payload  # type: ignore[operator]
+            goal = payload if kind == "joints" else q + payload
             self._check_joints(goal)
             return self._joint_path(q, goal)
         tool = forward(self.arm, q) @ settings.trf
         if kind == "line_trf":
-            target = tool @ payload  # type: ignore[operator]
+            target = tool @ payload
         elif kind == "line_wrf":
-            step: Pose = payload  # type: ignore[assignment]
+            step: Pose = payload
             world = settings.wrf.rotation
             rotation = world @ step.rotation @ world.T @ tool.rotation
             target = Pose(tool.position + world @ step.position, rotation)
         else:
-            target = settings.wrf @ payload  # type: ignore[operator]
+            target = settings.wrf @ payload
         try:
             goal = inverse(self.arm, target @ settings.trf.inverse(), q)
         except NoSolution as error:

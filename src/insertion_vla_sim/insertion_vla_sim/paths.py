@@ -108,9 +108,13 @@ class Runner:
         """Move on by dt_s; with run False decelerate along the path instead."""
         acceleration = self.path.acceleration
         remaining = 1.0 - self.s
-        target = min(self.path.speed, sqrt(2.0 * acceleration * max(remaining, 0.0))) if run else 0.0
         change = acceleration * dt_s
-        self.rate = max(target, self.rate - 1.5 * change) if target < self.rate else min(target, self.rate + change)
+        if run:
+            # The braking curve is followed in steps, so that a step may need a little more than the nominal change.
+            target = min(self.path.speed, sqrt(2.0 * acceleration * max(remaining, 0.0)))
+            self.rate = min(max(target, self.rate - 1.2 * change), self.rate + change)
+        else:
+            self.rate = max(self.rate - change, 0.0)
         self.s += self.rate * dt_s
         if 1.0 - self.s <= 0.5 * acceleration * dt_s * dt_s:
             self.s, self.rate, self.arrived = 1.0, 0.0, True

@@ -17,10 +17,10 @@ from .bench import Bench
 from .faults import FAULTS, FaultError, check
 from .io_loop import IoLoop
 from .line_server import Connection, LineServer
+from .options import MAX_SEED
 from .ports import ADMIN
 
 MAX_LINE = 16384
-MAX_SEED = 2**31 - 1
 
 Answer = dict[str, Any]
 
@@ -33,7 +33,13 @@ class AdminServer:
     """Serves the simulation's back door; sockets in the I/O thread, commands in the physics thread."""
 
     def __init__(
-        self, loop: IoLoop, host: str, bench: Bench, pace: Callable[[], Answer], render: str, shutdown: Callable[[], None]
+        self,
+        loop: IoLoop,
+        host: str,
+        bench: Bench,
+        pace: Callable[[], Answer],
+        render: str,
+        shutdown: Callable[[], None],
     ) -> None:
         """Listen on host:10500.
 
@@ -75,7 +81,7 @@ class AdminServer:
 
     def _serve(self, connection: Connection, line: str) -> None:
         try:
-            answer = {"ok": True} | self._carry_out(line)
+            answer: Answer = {"ok": True, **self._carry_out(line)}
         except (Refusal, FaultError) as refusal:
             answer = {"ok": False, "error": str(refusal)}
         self._loop.post(lambda: self._answer(connection, answer))

@@ -85,8 +85,11 @@ FAULTS: dict[str, Fault] = {
     "camera_kill": Fault("camera", "sends no more frames", _VIEW),
     "camera_freeze": Fault("camera", "repeats its last image with fresh stamps", _VIEW),
     "camera_slow": Fault("camera", "sends at another period", _VIEW | {"period_s": Number(1.0, 0.05, 60.0)}),
-    "robot_tcp_drop": Fault("robot", "cuts its TCP connections; 'refuse' keeps them out until cleared",
-                            {"after": Choice(("accept", "refuse"))}),
+    "robot_tcp_drop": Fault(
+        "robot",
+        "cuts its TCP connections; 'refuse' keeps them out until cleared",
+        {"after": Choice(("accept", "refuse"))},
+    ),
     "robot_silent": Fault("robot", "stops its monitoring data and keeps its sockets open"),
     "robot_estop": Fault("robot", "the emergency stop is pressed until cleared"),
     "robot_motion_error": Fault("robot", "a motion error, latched by the controller until reset by its client"),

@@ -20,9 +20,7 @@ RATE_HZ = 100.0
 class RobotStatePublisher:
     """Publishes measured joints and flange pose; lives in the I/O thread."""
 
-    def __init__(
-        self, loop: IoLoop, host: str, controller: RobotController, measured_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, loop: IoLoop, host: str, controller: RobotController, measured_s: Callable[[], float]) -> None:
         """Bind to host:5556; `measured_s` gives the wall clock of the controller's newest joint state.
 
         Raises:

@@ -102,15 +102,14 @@ class SharedState:
             if before == 0:
                 return None
             if before % 2 == 0:
-                reading = RenderInput(
-                    int(self._ints[2]), self._state.copy(), self._mode.copy(), self._period_s.copy()
-                )
+                reading = RenderInput(int(self._ints[2]), self._state.copy(), self._mode.copy(), self._period_s.copy())
                 if int(self._ints[1]) == before:
                     return reading
         raise RuntimeError("the render state was never at rest; did its writer die in the middle of a write?")
 
     def close(self) -> None:
         """Give the memory back."""
-        self._ints = self._mode = self._period_s = self._state = np.empty(0)
+        # The map cannot close while arrays look into it.
+        del self._ints, self._mode, self._period_s, self._state
         self._map.close()
         os.close(self._fd)
