@@ -17,11 +17,12 @@ from pathlib import Path
 
 import probe as probe_module
 import report
-from insertion_vla_interfaces.action import RunInsertion
-from insertion_vla_interfaces.msg import SystemState
 from probe import Probe
 from processes import ProcessMeter
 from std_srvs.srv import Trigger
+
+from insertion_vla_interfaces.action import RunInsertion
+from insertion_vla_interfaces.msg import SystemState
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTRUCTION = "insert the needle into the {} trocar"
@@ -106,7 +107,9 @@ def main() -> int:
         if not probe.spin_until(lambda: probe.system_state == SystemState.ACTIVE or launch.poll() is not None, 60):
             raise RuntimeError(f"expected the graph to be active within 60 s; it is not: {probe.system_reason}")
         if launch.poll() is not None:
-            raise RuntimeError(f"expected the launch to keep running; it ended with exit code {launch.returncode}: see {log}")
+            raise RuntimeError(
+                f"expected the launch to keep running; it ended with exit code {launch.returncode}: see {log}"
+            )
         return measure(arguments, probe, Admin(arguments.host), launch)
     except RuntimeError as error:
         print(f"bench failed: {error}", file=sys.stderr)

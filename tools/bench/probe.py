@@ -5,8 +5,7 @@ from collections import defaultdict
 
 import numpy as np
 import rclpy
-from insertion_vla_interfaces.action import RunInsertion
-from insertion_vla_interfaces.msg import ActionChunk, ForceSamples, SystemState, VLFeatures
+from geometry_msgs.msg import WrenchStamped
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -14,7 +13,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 
-from geometry_msgs.msg import WrenchStamped
+from insertion_vla_interfaces.action import RunInsertion
+from insertion_vla_interfaces.msg import ActionChunk, ForceSamples, SystemState, VLFeatures
 
 VIEWS = ("front", "side", "hand")
 
@@ -42,7 +42,10 @@ class Probe(Node):
         self.create_subscription(VLFeatures, "vlm/features", self._on_features, QoSProfile(depth=5))
         for view in VIEWS:
             self.create_subscription(
-                CompressedImage, f"{view}/image_raw/compressed", lambda m, v=view: self._on_image(v, m), QoSProfile(depth=5)
+                CompressedImage,
+                f"{view}/image_raw/compressed",
+                lambda m, v=view: self._on_image(v, m),
+                QoSProfile(depth=5),
             )
         self.goals = ActionClient(self, RunInsertion, "run_insertion")
         self.stop = self.create_client(Trigger, "arm/stop")
