@@ -295,7 +295,17 @@ def build(distribution):
         "read the lines above; 'make clean' and a second run rebuild from nothing",
         env,
     )
+    fix_shebangs()
     done("build", value)
+
+
+def fix_shebangs():
+    """Linked installs name the interpreter by its path, which the kernel cuts at a space: let env find it instead."""
+    for script in (ROOT / "install").glob("*/lib/*/*"):
+        if script.is_file() and os.access(script, os.X_OK):
+            first, _, rest = script.read_bytes().partition(b"\n")
+            if first.startswith(b"#!") and b"python" in first:
+                script.write_bytes(b"#!/usr/bin/env python3\n" + rest)
 
 
 def main():
