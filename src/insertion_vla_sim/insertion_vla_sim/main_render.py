@@ -1,8 +1,8 @@
 """`sim_render`: renders the views of a running `sim` in a process of its own.
 
 Reads the render state from shared memory of `sim`. Started by `sim` it is the cameras: it pushes ZMQ two-part messages
-to ports 5561 to 5563, 5 Hz per view, the views spread evenly over the period. Started by hand it only records a video or
-shows a window of a running simulation, for a view must not have two cameras.
+to ports 5561 to 5563, 5 Hz per view, the views spread evenly over the period. Started by hand it only records a video
+or shows a window of a running simulation, for a view must not have two cameras.
 On failure: no simulation, no display or a video file of the wrong kind end it with a sentence and exit code 1.
 It ends with code 0 on SIGINT, SIGTERM and when the simulation is gone.
 """
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .emulators import ports
+from .camera_noise import CameraNoise
 from .emulators.cameras import PERIOD_S, CameraEmulator, jpeg
 from .emulators.options import loopback
 from .emulators.shared_state import FROZEN, KILLED, RenderInput, SharedState
@@ -48,9 +49,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--video", metavar="FILE", help="record all views to FILE.gif or FILE.mp4")
     parser.add_argument("--viewer", action="store_true", help="show all views in a window")
     parser.add_argument("--state", metavar="PATH", help="shared render state; by default the simulation is asked")
-    parser.add_argument(
-        "--child", action="store_true", help="be the cameras of the `sim` that started this process, and end with it"
-    )
+    parser.add_argument("--child", type=int, metavar="PID", help="be the cameras of the `sim` with this process id")
     return parser.parse_args(arguments)
 
 
@@ -68,11 +67,9 @@ def ask_for_state(host: str) -> str:
         raise Failed(f"no simulation answers at {host}:{ports.ADMIN} ({error}); start `sim --host {host}`") from error
 
 
-def die_with_parent() -> int:
-    """Have the kernel end this process when its parent goes; returns the parent's id."""
-    parent = os.getppid()
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent goes."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    return parent
 
 
 class Views:
@@ -84,6 +81,7 @@ class Views:
         self.renderer = make_renderer()
         self.images: dict[str, NDArray[np.uint8]] = {}
         self._jpegs: dict[str, bytes] = {}
+        self._noise = CameraNoise(0)
 
     def take(self, index: int, now: RenderInput) -> None:
         """Render and push one view, unless its fault says otherwise."""
@@ -91,10 +89,10 @@ class Views:
         if mode == KILLED:
             return
         if mode != FROZEN or view not in self._jpegs:
-            self.images[view] = self.renderer.render(view, now.state)
+            self.images[view] = self._noise.add(self.renderer.render(view, now.state))
             self._jpegs[view] = jpeg(self.images[view])
         if self.cameras is not None:
-            self.cameras.push(view, now.wall_ns * 1e-9, self._jpegs[view])
+            self.cameras.push(view, now.stamp_ns * 1e-9, self._jpegs[view])
 
     def side_by_side(self) -> NDArray[np.uint8] | None:
         """All views in one image (H, 3 W, 3), None until each has one."""
@@ -127,7 +125,8 @@ def run(args: argparse.Namespace, stop: threading.Event) -> None:
     """
     if not (args.child or args.video or args.viewer):
         raise Failed("expected --video or --viewer; the cameras are rendered by `sim` itself")
-    parent = die_with_parent() if args.child else None
+    if args.child:
+        die_with_parent()
     try:
         shared = SharedState.attach(args.state or ask_for_state(args.host))
         window = Window(f"insertion_vla simulation at {args.host}") if args.viewer else None
@@ -135,9 +134,10 @@ def run(args: argparse.Namespace, stop: threading.Event) -> None:
     except (OSError, ValueError) as error:
         raise Failed(str(error)) from error
     views = Views(CameraEmulator(args.host) if args.child else None)
+    newest_ns, moved_s = 0, time.monotonic()
     due_s = [time.monotonic() + PERIOD_S * i / len(VIEWS) for i in range(len(VIEWS))]
     try:
-        while not stop.is_set() and (parent is None or os.getppid() == parent):
+        while not stop.is_set() and (not args.child or os.getppid() == args.child):
             index = int(np.argmin(due_s))
             if stop.wait(max(due_s[index] - time.monotonic(), 0.0)):
                 break
@@ -146,7 +146,9 @@ def run(args: argparse.Namespace, stop: threading.Event) -> None:
             due_s[index] += period_s * (1 + int((time.monotonic() - due_s[index]) / period_s))
             if now is None:
                 continue
-            if parent is None and time.time() - now.wall_ns * 1e-9 > GONE_S:
+            if now.stamp_ns != newest_ns:
+                newest_ns, moved_s = now.stamp_ns, time.monotonic()
+            elif not args.child and time.monotonic() - moved_s > GONE_S:
                 print(f"sim_render: the simulation has not moved for {GONE_S:g} s, ending", file=sys.stderr)
                 break
             views.take(index, now)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def start_renderer(args: argparse.Namespace, state: str) -> subprocess.Popen[bytes]:
     """The renderer as a child process that ends with this one."""
-    command = [sys.executable, "-m", "insertion_vla_sim.main_render", "--host", args.host, "--state", state, "--child"]
+    command = [sys.executable, "-m", "insertion_vla_sim.main_render", "--host", args.host, "--state", state]
+    command += ["--child", str(os.getpid())]
     if args.video:
         command += ["--video", args.video]
     if args.viewer:

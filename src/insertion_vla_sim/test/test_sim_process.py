@@ -255,17 +255,10 @@ def test_a_window_without_a_display_is_refused():
 def test_a_video_of_all_views_is_recorded(tmp_path):
     """Also by a second renderer that is pointed at a running simulation."""
     lab = Lab("127.0.31.35", "--video", str(tmp_path / "own.gif"))
-    guest = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "insertion_vla_sim.main_render",
-            "--host",
-            "127.0.31.35",
-            "--video",
-            str(tmp_path / "guest.mp4"),
-        ]
-    )
+    renderer = [sys.executable, "-m", "insertion_vla_sim.main_render", "--host", "127.0.31.35"]
+    guest = subprocess.Popen([*renderer, "--video", str(tmp_path / "guest.mp4")])
+    idle = subprocess.run(renderer, capture_output=True, text=True, timeout=30)
+    assert idle.returncode == 1 and "expected --video or --viewer" in idle.stderr
     ticks = lab.do("stats")["ticks"]
     lab.until(lambda stats: stats["ticks"] > ticks + 1300, timeout_s=10.0)
     guest.send_signal(signal.SIGINT)

@@ -19,6 +19,7 @@ from insertion_vla_sim.scene import SAMPLE_RATE_HZ, TOOL_LENGTH_M, VIEWS
 from insertion_vla_sim.sensors import ForceSensor
 from insertion_vla_sim.world import World
 
+from . import device_clock
 from .cameras import PERIOD_S
 from .faults import FAULTS
 from .force import ForceEmulator
@@ -54,7 +55,7 @@ class Bench:
     Attributes:
         mailbox: calls from the I/O thread, run at the start of the next tick.
         ticks: done so far; simulation time is ticks / 650 s.
-        stamp_s: wall clock of the newest tick.
+        stamp_s: device time of the newest tick.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Bench:
         """
         self.mailbox = Mailbox()
         self.ticks = 0
-        self.stamp_s = time.time()
+        self.stamp_s = device_clock.stamp()
         self.world = World(seed)
         self.controller = RobotController(load_arm("meca500"), machine=Machine(activation_s=0.2, homing_s=0.3))
         self.controller.teleport(self.world.q)
@@ -81,7 +82,7 @@ class Bench:
         self._active: dict[str, dict[str, Any]] = {}
 
     def tick(self, stamp_s: float) -> None:
-        """Advance 1/650 s; `stamp_s` is the wall clock this tick stands for."""
+        """Advance 1/650 s; `stamp_s` is the device time this tick stands for."""
         self.mailbox.run()
         self.ticks += 1
         self.stamp_s = stamp_s

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from insertion_vla_sim.sensors import RAW_PER_NEWTON
 
+from . import device_clock
 from .ports import FORCE
 
 STRANGER = "127.99.99.99"
@@ -45,7 +46,7 @@ class ForceEmulator:
     """
 
     def __init__(self, host: str, framing: Framing, clock_offset_s: float = 0.0) -> None:
-        """Send to host:9999 from `host`; `clock_offset_s` is how far the sensor's clock is ahead of this machine's."""
+        """Send to host:9999 from `host`; `clock_offset_s` is how far the sensor's clock is ahead."""
         self.framing = framing
         self.datagrams = self.records = self.unsent = 0
         self.last_packet_s: float | None = None
@@ -99,7 +100,7 @@ class ForceEmulator:
         Args:
             raw: force in sensor units.
             aline: (1025,) A-line.
-            stamp_s: when it was taken, wall clock of this machine.
+            stamp_s: when it was taken, device time.
         """
         if self._active:
             self._faulty_sample(raw, aline, stamp_s)
@@ -111,7 +112,7 @@ class ForceEmulator:
 
     def _fill(self, raw: np.float32, aline: NDArray[np.float32], stamp_s: float, offset_s: float) -> None:
         record = self._record[0]
-        record["timestamp"], record["send_timestamp"] = stamp_s, time.time() + offset_s
+        record["timestamp"], record["send_timestamp"] = stamp_s, device_clock.stamp() + offset_s
         record["force"], record["aline"] = raw, aline
 
     def _send(self, datagram: bytes) -> None:

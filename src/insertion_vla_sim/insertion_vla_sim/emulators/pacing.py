@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from .device_clock import stamp
+
 # A loop this late (s) catches up tick by tick; beyond it simulated time gives way, so that timeouts of the simulated
 # controller do not run out in a burst of ticks during which no command could arrive.
 MAX_CATCH_UP_S = 0.020
@@ -28,12 +30,11 @@ class Pace:
 
     def __post_init__(self) -> None:
         self._start_s = time.monotonic()
-        self._wall_minus_monotonic_s = time.time() - self._start_s
         self._mark = (self._start_s, 0)
         self._recent = 1.0
 
     def wait(self) -> float:
-        """Sleep until the next deadline; returns the wall-clock time that the tick stands for."""
+        """Sleep until the next deadline; returns the device time that the tick stands for."""
         deadline_s = self._start_s + (self.done + self.skipped) * self.period_s
         now_s = time.monotonic()
         if now_s < deadline_s:
@@ -51,7 +52,7 @@ class Pace:
         if now_s - self._mark[0] >= 1.0:
             self._recent = (self.done - self._mark[1]) * self.period_s / (now_s - self._mark[0])
             self._mark = (now_s, self.done)
-        return deadline_s + self._wall_minus_monotonic_s
+        return stamp(deadline_s)
 
     def figures(self) -> dict[str, float]:
         """Real-time factor since the start and over the last second, and the lateness counters."""

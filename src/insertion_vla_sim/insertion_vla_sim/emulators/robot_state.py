@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import zmq
@@ -11,6 +10,7 @@ from insertion_vla_core.wire.state_zmq import RobotState, encode
 
 from insertion_vla_sim.controller import RobotController
 
+from .device_clock import stamp
 from .io_loop import IoLoop
 from .ports import ROBOT_STATE
 
@@ -21,7 +21,7 @@ class RobotStatePublisher:
     """Publishes measured joints and flange pose; lives in the I/O thread."""
 
     def __init__(self, loop: IoLoop, host: str, controller: RobotController, measured_s: Callable[[], float]) -> None:
-        """Bind to host:5556; `measured_s` gives the wall clock of the controller's newest joint state.
+        """Bind to host:5556; `measured_s` gives the device time of the controller's newest joint state.
 
         Raises:
             OSError: the address cannot be used.
@@ -44,5 +44,5 @@ class RobotStatePublisher:
 
     def _publish(self) -> None:
         q = self._controller.q
-        state = RobotState(self._measured_s(), time.time(), q, forward(self._controller.arm, q))
+        state = RobotState(self._measured_s(), stamp(), q, forward(self._controller.arm, q))
         self._socket.send_multipart(encode(state), zmq.NOBLOCK)

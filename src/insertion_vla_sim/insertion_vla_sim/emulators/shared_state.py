@@ -17,7 +17,7 @@ from insertion_vla_sim.scene import VIEWS
 from insertion_vla_sim.world import RENDER_STATE_SIZE
 
 _MAGIC = 0x696E7365727401
-# Whole numbers: magic, sequence (odd while writing), wall clock ns, ticks. Then per view: mode and period, then state.
+# Whole numbers: magic, sequence (odd while writing), device time ns, ticks. Then per view: mode and period, then state.
 _INTS = 4
 _FLOATS = 2 * len(VIEWS) + RENDER_STATE_SIZE
 _BYTES = 8 * (_INTS + _FLOATS)
@@ -31,13 +31,13 @@ class RenderInput:
     """One consistent reading.
 
     Attributes:
-        wall_ns: when the state held, wall clock.
+        stamp_ns: when the state held, device time.
         state: of World.render_state().
         mode: per view NORMAL, KILLED or FROZEN.
         period_s: per view, between frames.
     """
 
-    wall_ns: int
+    stamp_ns: int
     state: NDArray[np.float64]
     mode: NDArray[np.float64]
     period_s: NDArray[np.float64]
@@ -83,10 +83,10 @@ class SharedState:
             raise ValueError(f"{path} is not the render state of a simulation of this version")
         return shared
 
-    def write(self, wall_ns: int, state: NDArray[np.float64]) -> None:
+    def write(self, stamp_ns: int, state: NDArray[np.float64]) -> None:
         """Publish a state; one writer only."""
         self._ints[1] += 1
-        self._ints[2] = wall_ns
+        self._ints[2] = stamp_ns
         self._state[:] = state
         self._ints[3] += 1
         self._ints[1] += 1
