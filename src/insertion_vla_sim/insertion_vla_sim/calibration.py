@@ -23,7 +23,8 @@ from insertion_vla_sim import scene
 
 HEADER = """\
 # Cameras of the simulation, generated from its scene by `python -m insertion_vla_sim.calibration`; do not edit.
-# Optical frames: z forward, x right, y down. Whole pixel coordinates are pixel centres. Positions in m, quaternions xyzw.
+# Optical frames: z forward, x right, y down. Whole pixel coordinates are pixel centres.
+# Positions in m, quaternions x y z w.
 """
 # MuJoCo looks along -z with y up; an optical frame looks along +z with y down.
 _OPTICAL_FROM_MUJOCO = np.diag([1.0, -1.0, -1.0])

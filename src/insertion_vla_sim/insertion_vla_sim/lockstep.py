@@ -38,7 +38,7 @@ GOAL, SESSION = "episode", "lockstep"
 
 
 class ActionLike(Protocol):
-    """Deltas (8,6) against the newest tool pose observed, aux (8,), and a status that starts with "failed" to give up."""
+    """Deltas (8,6) against the newest observed tool pose, aux (8,); a status that starts with "failed" gives up."""
 
     @property
     def deltas(self) -> np.ndarray: ...

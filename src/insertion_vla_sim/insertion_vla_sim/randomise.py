@@ -9,8 +9,8 @@ from typing import Literal
 
 import mujoco
 import numpy as np
-
 from insertion_vla_core.geometry import exp_so3
+
 from insertion_vla_sim import scene
 
 Randomisation = Literal["train", "heldout"]
@@ -95,15 +95,23 @@ def draw_layout(seed: int, randomisation: Randomisation = "train") -> Layout:
     depth = rng.uniform(*MEMBRANE_DEPTH_M, scene.TUBE_COUNT)
     position, rotation = _mount(rng)
     start = scene.START_JOINTS_RAD + rng.uniform(-START_SPREAD_RAD, START_SPREAD_RAD, 6)
-    lamp = np.array([position[0], 0.0, 0.0]) + (rng.uniform(0.0, 0.35), rng.uniform(-0.35, 0.35), rng.uniform(0.55, 0.8))
+    lamp = np.array([position[0], 0.0, 0.0]) + (
+        rng.uniform(0.0, 0.35),
+        rng.uniform(-0.35, 0.35),
+        rng.uniform(0.55, 0.8),
+    )
     brightness, warmth = rng.uniform(0.55, 0.85), rng.uniform(-0.05, 0.05)
     ambient = np.full(3, rng.uniform(0.24, 0.40))
     table = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.18), rng.uniform(0.35, 0.80)))
     mat = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.15), rng.uniform(0.18, 0.50)))
     iris = np.array(colorsys.hsv_to_rgb(rng.uniform(0.06, 0.12), rng.uniform(0.2, 0.45), rng.uniform(0.2, 0.4)))
     n = scene.DISTRACTORS
-    angle, radius = rng.uniform(0.0, 2.0 * math.pi, n), rng.uniform(0.030, 0.065, n)
-    spots = np.column_stack([position[0] + radius * np.cos(angle), radius * np.sin(angle), np.full(n, 0.006)])
+    # One in each sector around the phantom, so that they do not stand in each other.
+    angle = rng.uniform(0.0, 2.0 * math.pi) + (np.arange(n) + rng.uniform(-0.25, 0.25, n)) * 2.0 * math.pi / n
+    radius = rng.uniform(0.032, 0.065, n)
+    spots = np.column_stack(
+        [position[0] + radius * np.cos(angle), position[1] + radius * np.sin(angle), np.full(n, 0.007)]
+    )
     yaw = rng.uniform(0.0, 2.0 * math.pi, n)
     rgb = np.asarray(DISTRACTOR_RGB)[rng.integers(0, len(DISTRACTOR_RGB), n)]
     shift = rng.uniform(-HELDOUT_CAMERA_SHIFT_M, HELDOUT_CAMERA_SHIFT_M, (2, 3)) * (randomisation == "heldout")

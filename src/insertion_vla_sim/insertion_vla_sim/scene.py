@@ -32,7 +32,6 @@ TUBE_LENGTH_M = 0.012
 TUBE_OUTER_RADIUS_M = 0.003
 HOLE_RADIUS_M = 0.0015
 STAVES = 12
-STAVE_RADIUS_M = 0.0007
 MOUTH_FROM_EYE_M = EYE_RADIUS_M + TUBE_LENGTH_M
 
 NEEDLE_RADIUS_M = 0.0005
@@ -91,22 +90,24 @@ def _tube(index: int) -> str:
     direction = tube_direction(index)
     quat = np.zeros(4)
     mujoco.mju_quatZ2Vec(quat, direction)
+    visible = 'class="visible" type="cylinder"'
     parts = [
         f'<body name="tube{index}" pos="{_numbers(direction * MOUTH_FROM_EYE_M)}" quat="{_numbers(quat)}">',
         # What the cameras see: barrel, painted ring, flange, dark mouth.
-        f'<geom name="barrel{index}" class="visible" type="cylinder" size="{TUBE_OUTER_RADIUS_M} 0.00425" pos="0 0 -0.00425"/>',
-        f'<geom name="ring{index}" class="visible" type="cylinder" size="0.0031 0.001" pos="0 0 -0.0095" rgba=".95 .95 .93 1"/>',
-        f'<geom name="flange{index}" class="visible" type="cylinder" size="0.0034 0.001" pos="0 0 -0.0115"/>',
-        f'<geom name="mouth{index}" class="visible" type="cylinder" size="{HOLE_RADIUS_M} 0.0001" rgba=".02 .02 .02 1"/>',
+        f'<geom name="barrel{index}" {visible} size="{TUBE_OUTER_RADIUS_M} .00425" pos="0 0 -.00425"/>',
+        f'<geom name="ring{index}" {visible} size=".0031 .001" pos="0 0 -.0095" rgba=".95 .95 .93 1"/>',
+        f'<geom name="flange{index}" {visible} size=".0034 .001" pos="0 0 -.0115"/>',
+        f'<geom name="mouth{index}" {visible} size="{HOLE_RADIUS_M} .0001" rgba=".02 .02 .02 1"/>',
     ]
-    ring = HOLE_RADIUS_M + STAVE_RADIUS_M
+    thickness = TUBE_OUTER_RADIUS_M - HOLE_RADIUS_M
+    middle = HOLE_RADIUS_M + thickness / 2.0
+    width = 2.0 * TUBE_OUTER_RADIUS_M * math.tan(math.pi / STAVES)
+    size = _numbers([thickness / 2.0, width / 2.0, TUBE_LENGTH_M / 2.0])
     for k in range(STAVES):
         angle = 2.0 * math.pi * k / STAVES
-        x, y = ring * math.cos(angle), ring * math.sin(angle)
-        top, bottom = -STAVE_RADIUS_M, -TUBE_LENGTH_M
-        parts.append(
-            f'<geom class="collision" type="capsule" size="{STAVE_RADIUS_M}" fromto="{_numbers([x, y, top, x, y, bottom])}"/>'
-        )
+        position = _numbers([middle * math.cos(angle), middle * math.sin(angle), -TUBE_LENGTH_M / 2.0])
+        turn = _numbers([0.0, 0.0, math.degrees(angle)])
+        parts.append(f'<geom class="collision" type="box" size="{size}" pos="{position}" euler="{turn}"/>')
     parts.append("</body>")
     return "\n".join(parts)
 
@@ -161,7 +162,7 @@ ARM_XML = f"""
                       fromto="0 0 -{NEEDLE_LENGTH_M} 0 0 -{NEEDLE_RADIUS_M}" contype="1" conaffinity="0"/>
                 <geom class="collision" type="capsule" size=".0036"
                       fromto="0 0 -.075 0 0 -.056" contype="1" conaffinity="0"/>
-                <site name="tip"/>
+                <site name="tip" group="4" size=".0005"/>
               </body>
             </body>
           </body>
@@ -195,7 +196,7 @@ def build_xml() -> str:
     )
     # Each joint of the mount is a soft, damped spring: a wrong push moves the eye instead of bending the needle.
     springs = "\n".join(
-        [f'<joint name="slide_{n}" type="slide" axis="{a}" stiffness="1500" damping="12"/>' for n, a in AXES]
+        [f'<joint name="slide_{n}" type="slide" axis="{a}" stiffness="1000" damping="10"/>' for n, a in AXES]
         + [f'<joint name="tilt_{n}" type="hinge" axis="{a}" stiffness="0.5" damping="0.0032"/>' for n, a in AXES]
     )
     return f"""
@@ -241,7 +242,8 @@ def build_xml() -> str:
         <geom name="cup" class="visible" type="cylinder" size=".0142 .003" pos="0 0 -.0075" rgba=".35 .36 .38 1"/>
         <body name="gaze" euler="0 62 0">
           <geom name="iris" class="visible" type="ellipsoid" size=".0058 .0058 .0020" pos="0 0 .0125"/>
-          <geom name="pupil" class="visible" type="ellipsoid" size=".0026 .0026 .0008" pos="0 0 .0140" rgba=".03 .03 .03 1"/>
+          <geom name="pupil" class="visible" type="ellipsoid" size=".0026 .0026 .0008" pos="0 0 .0140"
+                rgba=".03 .03 .03 1"/>
         </body>
         <geom name="eyeball" class="collision" type="sphere" size="{EYE_RADIUS_M}"/>
         {tubes}

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-
 from insertion_vla_core.geometry import Pose
+
 from insertion_vla_sim import scene
 from insertion_vla_sim.randomise import Layout
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-
 from insertion_vla_core.geometry import Pose
+
 from insertion_vla_sim import scene
 from insertion_vla_sim.randomise import RANDOMISATIONS, Layout, Randomisation, apply_layout, draw_layout
 from insertion_vla_sim.truth import TouchedTube, Truth
@@ -98,19 +98,20 @@ class World:
         push = data.xfrc_applied[self._eye]
         push[:] = 0.0
         tip = data.site_xpos[self._tip]
+        lever = tip - data.xipos[self._eye]
+        if lever @ lever > scene.MOUTH_FROM_EYE_M**2:
+            return 0.0  # outside all tubes, as most of the time
         axial = 0.0
         for i, body in enumerate(self._tubes):
-            local = (tip - data.xpos[body]) @ data.xmat[body].reshape(3, 3)
-            overshoot = -float(local[2]) - float(self.layout.membrane_depth_m[i])
-            if overshoot <= 0.0 or local[0] ** 2 + local[1] ** 2 > scene.HOLE_RADIUS_M**2:
-                continue
-            if overshoot > scene.TUBE_LENGTH_M:
+            rotation = data.xmat[body].reshape(3, 3)
+            x, y, z = ((tip - data.xpos[body]) @ rotation).tolist()
+            overshoot = -z - float(self.layout.membrane_depth_m[i])
+            if not 0.0 < overshoot <= scene.TUBE_LENGTH_M or x * x + y * y > scene.HOLE_RADIUS_M**2:
                 continue
             self._touched[i].update(overshoot)
-            inward = -data.xmat[body].reshape(3, 3)[:, 2]
-            force = MEMBRANE_STIFFNESS_N_M * overshoot * inward
+            force = -MEMBRANE_STIFFNESS_N_M * overshoot * rotation[:, 2]
             push[:3] += force
-            push[3:] += np.cross(tip - data.xipos[self._eye], force)
+            push[3:] += np.cross(lever, force)
             axial += float(force @ data.site_xmat[self._tip].reshape(3, 3)[:, 2])
         return axial
 
