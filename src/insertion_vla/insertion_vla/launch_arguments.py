@@ -5,8 +5,9 @@ Pure: used by the launch files and by the command-line tools that start them.
 
 import difflib
 import ipaddress
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -41,6 +42,37 @@ def yes_no(name: str, value: str) -> bool:
     if value.lower() not in ("true", "false"):
         raise ValueError(f"{name}: expected true or false, got '{value}'")
     return value.lower() == "true"
+
+
+def assignments(given: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+    """Arguments in launch style (name:=value) over their defaults; an unknown name is refused."""
+    result = dict(known)
+    for argument in given:
+        name, assign, value = argument.partition(":=")
+        if not assign:
+            raise ValueError(f"expected name:=value, got '{argument}'")
+        if name not in known:
+            raise ValueError(f"unknown argument '{name}'; known are {', '.join(known)}{_near(name, list(known))}")
+        result[name] = value
+    return result
+
+
+def seconds(name: str, value: str) -> float:
+    """A time from 0 up."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0.0):
+        raise ValueError(f"{name}: expected seconds from 0 up, got '{value}'")
+    return number
+
+
+def count(name: str, value: str) -> int:
+    """A whole number from 1 up."""
+    if not re.fullmatch(r"[1-9]\d{0,6}", value):
+        raise ValueError(f"{name}: expected a whole number from 1 up, got '{value}'")
+    return int(value)
 
 
 def seed(value: str) -> int:

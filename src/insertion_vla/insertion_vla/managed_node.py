@@ -230,7 +230,7 @@ def run(node_class: type[ManagedNode], args: Sequence[str] | None = None) -> int
     node: ManagedNode | None = None
     code = 0
     executor = SingleThreadedExecutor()
-    finished = Future(executor=executor)
+    finished = Future()  # no executor: its callback wakes the spinning from the thread of the signals
     with _Signals(finished) as signals:
         try:
             node = node_class()

@@ -92,6 +92,7 @@ class TaskLogic:
         self.depth_m = math.nan
         self._started = False
         self.system_active = False
+        self._system_coming = True
         self._system_reason = "no system/state received yet"
         self._arm_state: int | None = None
         self._arm_reason = ""
@@ -132,10 +133,9 @@ class TaskLogic:
         limit = self.settings.max_timeout_s
         if not (math.isfinite(timeout_s) and 0.0 <= timeout_s <= limit):
             raise Refused(f"expected a timeout of 0 (default) to {limit:g} s, got {timeout_s:g}: send one in this range")
-        if not self.system_active:
+        # While the system is coming up this goal may be earlier here than the last word of the lifecycle manager.
+        if not (self.system_active or self._system_coming):
             raise Refused(f"expected the system to be ACTIVE, but {self._system_reason}: call system/start")
-        if self._arm_state is None:
-            raise Refused("expected arm/state, but none was received yet: check the arm node")
         if self._arm_state == ARM_FAULT:
             raise Refused(f"expected an arm without fault, but it is in FAULT ({self._arm_reason}): call arm/rearm first")
         if self._arm_state == ARM_RETRACTING:
@@ -151,11 +151,15 @@ class TaskLogic:
         self._dwell_s = None
         self._touch_s = -math.inf
 
-    def start(self, goal_id: str) -> None:
+    def start(self, goal_id: str, now_s: float) -> None:
         """Permits motion for the goal; an answer that belongs to an older goal changes nothing."""
-        if self.goal is not None and self.goal.goal_id == goal_id:
-            self._started = True
-            self.status = "approaching"
+        if self.goal is None or self.goal.goal_id != goal_id:
+            return
+        if self._arm_state is None:
+            self._end(False, "no arm/state was received: check the arm node", now_s)
+            return
+        self._started = True
+        self.status = "approaching" if self.system_active else f"waiting for the system: {self._system_reason}"
 
     def fail(self, goal_id: str, reason: str, now_s: float) -> bool:
         """Ends the named goal as failed; False when that goal is not the one that runs."""
@@ -166,12 +170,13 @@ class TaskLogic:
 
     # What the robot reports
 
-    def system(self, active: bool, reason: str, now_s: float) -> None:
-        """Takes the state of the managed nodes."""
-        self.system_active = active
+    def system(self, active: bool, coming: bool, reason: str, now_s: float) -> None:
+        """Takes the state of the managed nodes: all active, or still coming up."""
+        was_permitted = self.permit
+        self.system_active, self._system_coming = active, coming
         self._system_reason = reason
-        if self.goal is not None and not active:
-            self._end(False, f"the system is no longer ACTIVE: {reason}", now_s)
+        if self.goal is not None and not active and (was_permitted or not coming):
+            self._end(False, f"the system is not ACTIVE: {reason}", now_s)
 
     def arm(self, state: int, reason: str, now_s: float) -> None:
         """Takes the state of the arm (numbers of ArmState.msg)."""

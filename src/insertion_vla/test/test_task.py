@@ -229,6 +229,15 @@ def test_a_refused_tare_ends_the_goal_before_anything_moves(lab):
     assert not any(m.permit for m in lab.states.messages)
 
 
+def test_a_tare_that_comes_too_early_is_asked_for_again(lab):
+    lab.tare_answer = (False, "too few samples")
+    handle = lab.send()
+    lab.states.wait(lambda _: lab.tares >= 2)
+    assert not any(m.permit for m in lab.states.messages)
+    lab.tare_answer = (True, "")
+    lab.permitted(handle)
+
+
 def test_a_missing_force_sensor_ends_the_goal(lab):
     lab.graph.call(lambda: lab.graph.node.destroy_service(lab.tare))
     lab.states.wait_count(len(lab.states.messages) + 5)

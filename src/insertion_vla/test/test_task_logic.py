@@ -15,7 +15,7 @@ SENTENCE = "insert the needle into the green trocar"
 
 def ready() -> TaskLogic:
     logic = TaskLogic(TaskSettings(targets=("red", "green", "blue"), timeout_s=60.0))
-    logic.system(True, "", 0.0)
+    logic.system(True, False, "", 0.0)
     logic.arm(HOLD, "no chunk", 0.0)
     logic.tool(np.array([0.0, 0.0, 0.1]), AXIS)
     return logic
@@ -24,7 +24,7 @@ def ready() -> TaskLogic:
 def running() -> TaskLogic:
     logic = ready()
     logic.accept("a", SENTENCE, 0.0, 0.0)
-    logic.start("a")
+    logic.start("a", 0.0)
     return logic
 
 
@@ -47,10 +47,31 @@ def test_motion_is_permitted_only_between_start_and_end():
     assert not logic.permit
     logic.accept("a", SENTENCE, 0.0, 0.0)
     assert not logic.permit, "the force sensor is not tared yet"
-    logic.start("a")
+    logic.start("a", 0.0)
     assert logic.permit and logic.phase == Phase.APPROACH
     assert logic.fail("a", "cancelled", 1.0)
     assert not logic.permit and logic.phase == Phase.FAILED and logic.outcome.reason == "cancelled"
+
+
+def test_a_goal_that_comes_before_the_last_word_of_the_bring_up_waits_for_it():
+    logic = TaskLogic(TaskSettings())
+    logic.system(False, True, "activating task", 0.0)
+    logic.accept("a", SENTENCE, 0.0, 0.0)
+    logic.arm(HOLD, "", 0.1)
+    logic.start("a", 0.2)
+    assert not logic.permit
+    logic.system(True, False, "8 nodes active", 0.3)
+    assert logic.permit
+    logic.system(False, True, "bring-up", 0.4)
+    assert not logic.permit and logic.phase == Phase.FAILED
+
+
+def test_without_any_word_of_the_arm_nothing_is_permitted():
+    logic = TaskLogic(TaskSettings())
+    logic.system(True, False, "", 0.0)
+    logic.accept("a", SENTENCE, 0.0, 0.0)
+    logic.start("a", 0.1)
+    assert not logic.permit and "arm/state" in logic.outcome.reason
 
 
 def test_full_success():
@@ -123,7 +144,7 @@ def test_timeout_says_in_which_phase_and_why_the_arm_held():
     [
         (lambda x: x.arm(ARM_FAULT, "force 2.3 N", 1.0), "force 2.3 N"),
         (lambda x: x.arm(ARM_RETRACTING, "", 1.0), "operator"),
-        (lambda x: x.system(False, "vlm is inactive", 1.0), "vlm is inactive"),
+        (lambda x: x.system(False, False, "vlm is inactive", 1.0), "vlm is inactive"),
     ],
     ids=["fault", "retract", "degraded"],
 )
@@ -168,7 +189,7 @@ def test_bad_goals_are_refused_in_a_sentence(instruction, timeout_s, word):
 @pytest.mark.parametrize(
     ("act", "word"),
     [
-        (lambda x: x.system(False, "arm is inactive", 0.0), "arm is inactive"),
+        (lambda x: x.system(False, False, "arm is inactive", 0.0), "arm is inactive"),
         (lambda x: x.arm(ARM_FAULT, "force 2.3 N", 0.0), "arm/rearm"),
         (lambda x: x.arm(ARM_RETRACTING, "", 0.0), "retracting"),
         (lambda x: x.accept("b", SENTENCE, 0.0, 0.0), "one goal at a time"),
@@ -186,9 +207,9 @@ def test_what_belongs_to_an_old_goal_never_touches_the_new_one():
     logic.fail("a", "cancelled", 1.0)
     logic.accept("b", SENTENCE, 0.0, 2.0)
     assert not logic.fail("a", "cancelled", 2.1)
-    logic.start("a")
+    logic.start("a", 0.0)
     assert not logic.permit
-    logic.start("b")
+    logic.start("b", 0.0)
     logic.chunk("a", 2.0, "done", 2.2)
     assert logic.permit and logic.phase == Phase.APPROACH and logic.goal.goal_id == "b"
 
@@ -216,10 +237,10 @@ def test_any_sequence_keeps_the_promises(operations):
             except Refused:
                 pass
         elif operation == "start":
-            logic.start(current)
+            logic.start(current, now_s)
             started = current
         elif operation == "start old":
-            logic.start(old)
+            logic.start(old, now_s)
         elif operation == "cancel":
             logic.fail(current, "cancelled", now_s)
             assert logic.goal is None and not logic.permit
@@ -232,7 +253,7 @@ def test_any_sequence_keeps_the_promises(operations):
             logic.arm(arm, operation, now_s)
         elif operation in ("down", "up"):
             up = operation == "up"
-            logic.system(up, operation, now_s)
+            logic.system(up, False, operation, now_s)
         elif operation == "finish":
             logic.chunk(current, 2.0, "finished", now_s)
             logic.touch(0.1, math.nan, now_s)

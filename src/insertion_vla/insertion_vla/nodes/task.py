@@ -38,6 +38,7 @@ from insertion_vla_interfaces.srv import Retract
 
 HEARTBEAT_S = 0.05
 FEEDBACK_EVERY = 2  # heartbeats
+TARE_EVERY = 4  # heartbeats
 
 
 class Parameters(ParameterModel):
@@ -57,7 +58,7 @@ class Parameters(ParameterModel):
     confirm_timeout_s: float = Field(
         default=5.0, gt=0, le=60, description="[s] how long the policy may say 'finished' without a confirmed touch"
     )
-    tare_timeout_s: float = Field(default=5.0, gt=0, le=60, description="[s] wait for force_sensor/tare")
+    tare_timeout_s: float = Field(default=3.0, gt=0, le=60, description="[s] wait for a tare of the force sensor")
     auto_retract: bool = Field(default=False, description="pull the needle back when a goal ends")
     auto_retract_distance_m: float = Field(default=0.03, ge=0.001, le=0.1, description="[m] how far")
 
@@ -86,7 +87,9 @@ class Task(ManagedNode):
         self._handle: ServerGoalHandle | None = None
         self._ended: Future | None = None
         self._metrics = RunMetrics()
-        self._tare_deadline_s: float | None = None
+        self._tare_deadline_s: float | None = None  # while a goal waits for the tare
+        self._tare_asked = False
+        self._tare_refusal = ""
         self._arm: ArmState | None = None
         self._beats = 0
         self._publisher = self.create_publisher(TaskState, "task/state", qos.STATE)
@@ -113,7 +116,7 @@ class Task(ManagedNode):
 
     def stop(self) -> None:
         """Ends the running goal; the last heartbeat forbids motion."""
-        self._logic.system(False, "the task node was deactivated", time.monotonic())
+        self._logic.system(False, False, "the task node was deactivated", time.monotonic())
         self._settle()
         self._publish(time.monotonic())
 
@@ -151,7 +154,9 @@ class Task(ManagedNode):
             self._metrics.arm(self._arm.chunks_rejected)
         self.get_logger().info(f"goal accepted: {handle.request.instruction}")
         handle.execute()
-        self._ask_tare(goal_id, now_s)
+        self._tare_deadline_s = now_s + self.params.tare_timeout_s
+        self._tare_refusal = "force_sensor/tare did not answer"
+        self._ask_tare()
         self._settle()
 
     def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
@@ -184,25 +189,36 @@ class Task(ManagedNode):
             rejected_chunks=metrics.rejected_chunks,
         )
 
-    def _ask_tare(self, goal_id: str, now_s: float) -> None:
-        if not self._tare.service_is_ready():
-            self._logic.fail(goal_id, "force_sensor/tare is not there: check the force_sensor node", now_s)
-            return
-        self._tare_deadline_s = now_s + self.params.tare_timeout_s
-        self._tare.call_async(Trigger.Request()).add_done_callback(partial(self._on_tared, goal_id))
+    def _ask_tare(self) -> None:
+        """Asks for the tare of the running goal; a refusal is asked again at the next heartbeats until the deadline."""
+        assert self._logic.goal is not None
+        goal_id = self._logic.goal.goal_id
+        self._tare_asked = True
+        if self._tare.service_is_ready():
+            self._tare.call_async(Trigger.Request()).add_done_callback(partial(self._on_tared, goal_id))
+        else:
+            self._tare_refusal, self._tare_asked = "force_sensor/tare is not there: check the force_sensor node", False
 
     def _on_tared(self, goal_id: str, future: Future) -> None:
         if self._logic.goal is None or self._logic.goal.goal_id != goal_id:
             return
-        self._tare_deadline_s = None
         answer = future.result()
-        if answer is not None and answer.success:
-            self._logic.start(goal_id)
+        if answer.success:
+            self._tare_deadline_s = None
+            self._logic.start(goal_id, time.monotonic())
             self._publish(time.monotonic())
         else:
-            why = answer.message if answer is not None else "no answer"
-            self._logic.fail(goal_id, f"the force sensor was not tared: {why}", time.monotonic())
+            # A sensor that has just started has too few samples yet: give it a moment.
+            self._tare_refusal, self._tare_asked = answer.message, False
         self._settle()
+
+    def _await_tare(self, now_s: float) -> None:
+        if self._tare_deadline_s is None or self._logic.goal is None:
+            return
+        if now_s > self._tare_deadline_s:
+            self._logic.fail(self._logic.goal.goal_id, f"the force sensor was not tared: {self._tare_refusal}", now_s)
+        elif not self._tare_asked and self._beats % TARE_EVERY == 0:
+            self._ask_tare()
 
     def _settle(self) -> None:
         """Tells the waiting goal, the arm and the log as soon as the state table has ended a goal."""
@@ -226,7 +242,8 @@ class Task(ManagedNode):
     # Inputs.
 
     def _on_system(self, message: SystemState) -> None:
-        self._logic.system(message.state == SystemState.ACTIVE, message.reason, time.monotonic())
+        active, coming = message.state == SystemState.ACTIVE, message.state == SystemState.STARTING
+        self._logic.system(active, coming, message.reason, time.monotonic())
         self._settle()
 
     def _on_arm(self, message: ArmState) -> None:
@@ -268,11 +285,7 @@ class Task(ManagedNode):
 
     def _beat(self) -> None:
         now_s = time.monotonic()
-        if self._tare_deadline_s is not None and now_s > self._tare_deadline_s and self._logic.goal is not None:
-            limit_s = self.params.tare_timeout_s
-            self._logic.fail(
-                self._logic.goal.goal_id, f"force_sensor/tare did not answer within {limit_s:g} s", now_s
-            )
+        self._await_tare(now_s)
         self._logic.step(now_s)
         self._settle()
         self._publish(now_s)
