@@ -64,7 +64,8 @@ class RawSubscriptions:
     @staticmethod
     def _drain(topic: str, subscription: Subscription, on_message: OnMessage) -> int:
         count = 0
-        with subscription.handle as handle:
+        handle = subscription.handle
+        with handle:
             while (taken := handle.take_message(subscription.msg_type, True)) is not None:
                 data, info = taken
                 receive_ns = info["received_timestamp"] or time.time_ns()

@@ -85,9 +85,11 @@ def _plain_array(
     value: Any, type_name: str, slot: Any, truncate_length: int | None, no_arr: bool, no_str: bool
 ) -> Any:
     if no_arr:
-        kind = "array" if isinstance(value, np.ndarray) or type_name.endswith("]") else "sequence"
-        element = type_name.removeprefix("sequence<").removesuffix(">").split("[")[0].split(",")[0]
-        return f"<{kind} type: {element}, length: <{len(value)}>>"
+        element, _, size = type_name.removeprefix("sequence<").rstrip(">]").replace("[", ",").partition(",")
+        bound = f"[{size.strip()}]" if size else ""
+        if type_name.endswith("]"):
+            return f"<array type: {element}{bound}>"
+        return f"<sequence type: {element}{bound}, length: {len(value)}>"
     shown = value if truncate_length is None else value[:truncate_length]
     element_slot = getattr(slot, "value_type", None)
     if isinstance(shown, (array.array, np.ndarray)):

@@ -1,0 +1,13 @@
+"""`ros2 bag`."""
+
+from ros2cli.subverbs import add_subverbs, run_subverb
+from ros2cli.verbs.bag import info, play, record
+
+MODULES = {"info": info, "play": play, "record": record}
+
+
+def add_arguments(parser) -> None:  # noqa: ANN001
+    add_subverbs(parser, MODULES)
+
+
+main = run_subverb
