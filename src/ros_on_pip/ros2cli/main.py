@@ -1,6 +1,7 @@
 """Entry point of `ros2`.
 
-A verb is a module `ros2cli/verbs/<name>.py` with `add_arguments(parser)` and `main(args) -> int`, named in VERBS.
+A verb is a module `ros2cli/verbs/<name>.py` with `add_arguments(parser)` and `main(args) -> int`, named in VERBS;
+with `INTERMIXED = True` its options may stand between its other arguments.
 Only the module of the verb that was asked for is imported, so that `ros2 run` does not pay for rclpy.
 """
 
@@ -49,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=f"ros2 {verb}", description=VERBS[verb])
     module.add_arguments(parser)
     try:
-        return module.main(parser.parse_args(rest)) or 0
+        parse = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
+        return module.main(parse(rest)) or 0
     except KeyboardInterrupt:
         return int(signal.SIGINT)
     except CommandError as error:

@@ -1,0 +1,17 @@
+"""Keep the environment to restore it with a pop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..action import Action
+
+if TYPE_CHECKING:
+    from ..launch_context import LaunchContext
+
+
+class PushEnvironment(Action):
+    """Keep the environment to restore it with a pop."""
+
+    def execute(self, context: LaunchContext) -> None:
+        context._push_environment()

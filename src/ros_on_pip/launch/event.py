@@ -1,0 +1,7 @@
+"""Base class of what happens during a launch."""
+
+
+class Event:
+    """Something that happened; event handlers match it by class."""
+
+    name = "launch.Event"

@@ -1,0 +1,5 @@
+"""Paths as arguments."""
+
+import os
+
+FilePath = str | os.PathLike
