@@ -1,11 +1,15 @@
 """Turns chunks into a setpoint at any time: indexed by time, interpolated, blended, and empty when nothing is left.
 
-Latency costs steps, not lag: a chunk observed at t0 is entered where it says the tool should be now. The one
-exception is path time (`path_clock`): while the gate slows the arm down, the path waits for it.
+Latency costs steps, not lag: a chunk observed at t0 is entered where it says the tool should be now. Two things soften
+that. While the gate slows the arm down, the path waits for it (`path_clock`). And where a new chunk continues the old
+motion along the same line, but ahead of it or behind, it is entered at the nearest point and the difference in time is
+made up for gradually: chunks that are anchored at the measured pose would otherwise repeat every rush and stall one
+latency later, for ever. What is left of the difference fades out over the blending time.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +17,14 @@ from numpy.typing import NDArray
 
 from insertion_vla_core.chunk import DT_S, HORIZON, Chunk, ChunkDropped, ChunkRejected, check_chunk
 from insertion_vla_core.chunk_path import ChunkPath
-from insertion_vla_core.geometry import Pose, exp_so3, log_so3
+from insertion_vla_core.geometry import Pose, apply_delta, pose_delta
 from insertion_vla_core.path_clock import PathClock
 
 NS = 1_000_000_000
 FUTURE_NS = 20_000_000  # clocks of two machines agree this well; a stamp farther ahead is wrong
+CATCH_UP_S = 2.0  # time constant with which a path that was entered behind or ahead of its time gets back on time
+SHIFT_S = 0.3  # at most so far from its time
+WEIGHTS = np.array([1.0] * 3 + [0.05] * 3)  # m: turning counts as moving at this distance from the tip
 SETTLE_NS = 100_000_000  # the last pose stays commanded this long, so that the arm comes to rest on it
 
 
@@ -46,7 +53,7 @@ class ChunkExecutor:
     """Follows the newest chunk of one session.
 
     Args:
-        blend_s: A new chunk takes over from the motion before it within this path time.
+        blend_s: Path time over which the difference between an old and a new chunk fades out.
         max_age_s: No chunk is followed for longer than this after its observation, even if it reaches further.
     """
 
@@ -58,8 +65,9 @@ class ChunkExecutor:
         self._sequence = -1
         self._stamp_ns = 0
         self._path: ChunkPath | None = None
-        self._before: Setpoint | None = None  # the motion that the newest chunk takes over from
+        self._offset = np.zeros(6)  # from the newest path to the motion before it, when it took over
         self._taken_over_ns = 0  # path time at which it did
+        self._shift_s = 0.0  # how far from its time it was entered
 
     def check(self, chunk: Chunk, now_ns: int) -> ChunkPath:
         """Lay a chunk out as a path without following it yet.
@@ -93,8 +101,11 @@ class ChunkExecutor:
 
     def start(self, path: ChunkPath, now_ns: int) -> None:
         """Follow a checked path from now on."""
-        self._before = self.setpoint(now_ns)
-        self._taken_over_ns = self._clock.at(now_ns)
+        before, self._taken_over_ns = self.setpoint(now_ns), self._clock.at(now_ns)
+        self._shift_s, self._offset = 0.0, np.zeros(6)
+        if before is not None:
+            self._shift_s = self._nearest_s(path, before, now_ns)
+            self._offset = pose_delta(path.at(self._taken_over_ns + int(self._shift_s * NS))[0], before.pose)
         self._path = path
         self.session, self._sequence, self._stamp_ns = path.chunk.session, path.chunk.sequence, path.chunk.stamp_ns
 
@@ -104,7 +115,9 @@ class ChunkExecutor:
 
     def entry(self, path: ChunkPath, now_ns: int) -> Pose:
         """Where a checked path would be entered now."""
-        return path.at(self._clock.at(now_ns))[0]
+        before = self.setpoint(now_ns)
+        shift_s = 0.0 if before is None else self._nearest_s(path, before, now_ns)
+        return path.at(self._clock.at(now_ns) + int(shift_s * NS))[0]
 
     def setpoint(self, now_ns: int) -> Setpoint | None:
         """The setpoint at a time not before the newest accepted chunk came; None when there is nothing to follow."""
@@ -115,10 +128,14 @@ class ChunkExecutor:
         if now_ns >= end_ns + SETTLE_NS:
             return None
         path_ns = self._clock.at(min(now_ns, end_ns))
-        pose, twist, aux = path.at(path_ns)
-        blended_s = (path_ns - self._taken_over_ns) / NS
-        if self._before is not None and blended_s < self._blend_s:
-            pose, twist = self._blend(self._before, blended_s, pose, twist)
+        followed_s = (path_ns - self._taken_over_ns) / NS
+        shift_s = self._shift_s * math.exp(-followed_s / CATCH_UP_S)
+        pose, twist, aux = path.at(path_ns + int(shift_s * NS))
+        twist = twist * (1.0 - shift_s / CATCH_UP_S)
+        if followed_s < self._blend_s:
+            x = followed_s / self._blend_s
+            pose = apply_delta(pose, (1.0 - x * x * (3.0 - 2.0 * x)) * self._offset)
+            twist = twist - (6.0 * x * (1.0 - x) / self._blend_s) * self._offset
         if now_ns >= end_ns:
             return Setpoint(pose, np.zeros(6), aux, 0.0)
         return Setpoint(pose, twist, aux, (end_ns - now_ns) / NS)
@@ -129,23 +146,29 @@ class ChunkExecutor:
 
     def clear(self) -> None:
         """Nothing to follow any more. The session stays known, so that what was cleared cannot come back."""
-        self._path = self._before = None
+        self._path = None
 
     def release_session(self) -> None:
         """Accept any session next."""
         self.session, self._sequence, self._stamp_ns = "", -1, 0
 
+    def _nearest_s(self, path: ChunkPath, setpoint: Setpoint, now_ns: int) -> float:
+        """Time from where the path should be entered now to its point nearest to the present setpoint [s]."""
+        due_ns, shift_s = self._clock.at(now_ns), 0.0
+        least = math.inf
+        for _ in range(3):  # Gauss-Newton along the path: exact at once on a straight line
+            pose, velocity, _ = path.at(due_ns + int(shift_s * NS))
+            gap = pose_delta(pose, setpoint.pose) * WEIGHTS
+            distance = float(gap @ gap)
+            if distance >= least:
+                break
+            least, best_s = distance, shift_s
+            along = velocity * WEIGHTS
+            square = float(along @ along)
+            if square < 1e-12:  # the path stands still here
+                break
+            shift_s = min(SHIFT_S, max(-SHIFT_S, shift_s + float(gap @ along) / square))
+        return best_s
+
     def _reach_s(self, chunk: Chunk) -> float:
         return min(self.max_age_s, len(chunk.deltas) * chunk.dt_s)
-
-    def _blend(
-        self, before: Setpoint, since_s: float, pose: Pose, twist: NDArray[np.float64]
-    ) -> tuple[Pose, NDArray[np.float64]]:
-        """Take over from the motion before, continued straight on, with a weight that starts and ends smoothly."""
-        x = since_s / self._blend_s
-        weight, growth = x * x * (3.0 - 2.0 * x), 6.0 * x * (1.0 - x) / self._blend_s
-        position = before.pose.position + before.twist[:3] * since_s
-        rotation = exp_so3(before.twist[3:] * since_s) @ before.pose.rotation
-        gap = np.concatenate([pose.position - position, log_so3(pose.rotation @ rotation.T)])
-        blended = Pose(position + weight * gap[:3], exp_so3(weight * gap[3:]) @ rotation)
-        return blended, before.twist + weight * (twist - before.twist) + growth * gap

@@ -10,9 +10,12 @@ import numpy as np
 from insertion_vla_core.geometry import Pose
 from insertion_vla_core.kinematics import Arm, NoSolution, twist_to_joint_rates
 from insertion_vla_core.limits import Limits
-from insertion_vla_core.speed import Factor, joint_factor, progress, slew, speed_factor, workspace_factor
+from insertion_vla_core.speed import FULL, Factor, joint_factor, progress, slew, speed_factor, workspace_factor
 
 STANDSTILL = 0.02  # a joint or workspace factor below this means that the arm cannot go on this way
+AHEAD_S = 0.1  # how far ahead the joint speeds are looked at
+AHEAD_GROWTH = 0.5  # by how much of its limit a joint's speed may change until then
+AHEAD_CUT, AHEAD_TRIES = 0.3, 3  # slower by this factor, and again, where it would change by more
 RADIUS_M = 0.05  # turning counts as moving at this distance from the tip
 
 
@@ -91,10 +94,30 @@ class Limiter:
         return Limited(twist, factor, factor.scale * progress(twist, scaled, RADIUS_M), blocked)
 
     def _joints(self, wanted: Sequence[float], q: Sequence[float]) -> Factor:
+        """Joint speeds now, and a moment ahead: towards a singularity they grow faster than the arm can react."""
         if not any(wanted):
-            return Factor(1.0, "")
+            return FULL
         try:
-            rates: list[float] = twist_to_joint_rates(self._arm, q, wanted, self._tool).tolist()
+            rates = self._rates(wanted, q)
         except NoSolution as error:
             return Factor(0.0, str(error))
-        return joint_factor(rates, q, self._joint_speeds, self._lower, self._upper)
+        factor = joint_factor(rates, q, self._joint_speeds, self._lower, self._upper)
+        for _ in range(AHEAD_TRIES):
+            step_s = factor.scale * AHEAD_S
+            try:
+                ahead = self._rates(wanted, [p + step_s * rate for p, rate in zip(q, rates, strict=True)])
+            except NoSolution as error:
+                factor = Factor(AHEAD_CUT * factor.scale, str(error))
+                continue
+            growth = max(
+                factor.scale * abs(later - now) / top
+                for now, later, top in zip(rates, ahead, self._joint_speeds, strict=True)
+            )
+            if growth <= AHEAD_GROWTH:
+                return factor
+            factor = Factor(AHEAD_CUT * factor.scale, "the joints would have to turn ever faster, near a singularity")
+        return factor
+
+    def _rates(self, twist: Sequence[float], q: Sequence[float]) -> list[float]:
+        rates: list[float] = twist_to_joint_rates(self._arm, q, twist, self._tool).tolist()
+        return rates

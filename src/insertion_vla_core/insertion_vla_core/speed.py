@@ -13,6 +13,8 @@ from typing import NamedTuple
 Floats = Sequence[float]
 
 BRAKE_S = 0.2  # speed towards a boundary is at most distance / BRAKE_S: the arm comes to rest in front of it
+# A boundary lies this much farther out, so that rounding does not hold an arm that stands at one and moves along it.
+JOINT_SLACK_RAD, WORKSPACE_SLACK_M = 1e-4, 1e-5
 
 
 class Factor(NamedTuple):
@@ -44,7 +46,7 @@ def joint_factor(rates: Floats, positions: Floats, speeds: Floats, lower: Floats
         size = abs(rate)
         if size > speeds[i] and speeds[i] / size < worst.scale:
             worst = Factor(speeds[i] / size, f"joint {i + 1} would turn at {size:.2f} rad/s, near a singularity")
-        room = max(0.0, upper[i] - position if rate > 0.0 else position - lower[i])
+        room = max(0.0, JOINT_SLACK_RAD + (upper[i] - position if rate > 0.0 else position - lower[i]))
         if size * BRAKE_S > room and room / (size * BRAKE_S) < worst.scale:
             worst = Factor(room / (size * BRAKE_S), f"joint {i + 1} is {room:.3f} rad from the end of its range")
     return worst
@@ -55,7 +57,7 @@ def workspace_factor(position: Floats, twist: Floats, lower: Floats, upper: Floa
     worst = FULL
     for i in range(3):
         speed = abs(twist[i])
-        room = max(0.0, upper[i] - position[i] if twist[i] > 0.0 else position[i] - lower[i])
+        room = max(0.0, WORKSPACE_SLACK_M + (upper[i] - position[i] if twist[i] > 0.0 else position[i] - lower[i]))
         if speed * BRAKE_S > room and room / (speed * BRAKE_S) < worst.scale:
             worst = Factor(
                 room / (speed * BRAKE_S), f"the tip is {room * 1e3:.1f} mm from the workspace's {'xyz'[i]} end"

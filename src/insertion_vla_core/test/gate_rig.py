@@ -20,8 +20,8 @@ LIMITS_FILE = Path(__file__).resolve().parents[3] / "config" / "limits.yaml"
 LIMITS = load_limits(LIMITS_FILE)
 ARM = load_arm("meca500")
 TOOL = Pose(np.array([0.0, 0.0, 0.1]), np.eye(3))
-DOWN = np.diag([1.0, -1.0, -1.0])
-START_Q = inverse(ARM, Pose(np.array([0.17, 0.0, 0.24]), DOWN), np.radians([0.0, 0.0, 0.0, 0.0, 60.0, 0.0]))
+DOWN = np.diag([-1.0, 1.0, -1.0])
+START_Q = inverse(ARM, Pose(np.array([0.15, 0.0, 0.19]), DOWN), np.radians([0.0, 30.0, -20.0, 0.0, 80.0, 0.0]))
 FORCE_HZ = 650
 
 Reference = Callable[[float], Pose]
