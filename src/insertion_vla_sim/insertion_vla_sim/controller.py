@@ -41,7 +41,7 @@ class RobotController:
         work_zone: box supervision; change it while deactivated.
         lower, upper: (6,) joint limits in force, rad; change them in place while deactivated.
         target_q, target_dq: (6,) what the controller asks of the motors, rad and rad/s.
-        load: (6,) external joint torque in fractions of rated, set by the owner when it knows; watched for limits.
+        load: (6,) external joint torque in fractions of rated, kept up to date by the owner; watched for limits.
     """
 
     def __init__(self, arm: Arm, tool: Pose | None = None, machine: Machine | None = None) -> None:
@@ -65,7 +65,7 @@ class RobotController:
         self._watchdog_s: float | None = None
         self._activation_s: float | None = None
         self._homing_s: float | None = None
-        self.load: Vector | None = None
+        self.load = np.zeros(len(self.lower))
         self._zone_watch, self._load_watch = ZoneWatch(arm, self.work_zone), LoadWatch()
 
     # ---- state a client may ask for -------------------------------------------------------------------------
@@ -324,7 +324,7 @@ class RobotController:
             if self.work_zone.severity != SILENT:
                 self.events.append((codes.WORK_ZONE_STATUS, "1,0,0"))
         severity = self.settings.torque_severity
-        overloaded = None if self.load is None else self._load_watch.edge(self.load, self.settings)
+        overloaded = self._load_watch.edge(self.load, self.settings)
         if overloaded is not None and severity != SILENT:
             self.events.append((codes.TORQUE_LIMIT_STATUS, str(int(overloaded))))
         if overloaded and severity == ERROR:

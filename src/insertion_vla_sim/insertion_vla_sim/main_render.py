@@ -10,7 +10,6 @@ It ends with code 0 on SIGINT, SIGTERM and when the simulation is gone.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import signal
@@ -23,8 +22,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .emulators import ports
 from .camera_noise import CameraNoise
+from .emulators import ports
 from .emulators.cameras import PERIOD_S, CameraEmulator, jpeg
 from .emulators.options import loopback
 from .emulators.shared_state import FROZEN, KILLED, RenderInput, SharedState
@@ -33,7 +32,6 @@ from .render import make_renderer
 from .scene import VIEWS
 from .video import VideoWriter, side_by_side
 
-_PR_SET_PDEATHSIG = 1
 # A simulation that is not this process's parent counts as gone when its state stands still this long.
 GONE_S = 5.0
 
@@ -65,11 +63,6 @@ def ask_for_state(host: str) -> str:
             return str(json.loads(admin.makefile().readline())["path"])
     except (OSError, ValueError, KeyError) as error:
         raise Failed(f"no simulation answers at {host}:{ports.ADMIN} ({error}); start `sim --host {host}`") from error
-
-
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent goes."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 class Views:
@@ -125,8 +118,6 @@ def run(args: argparse.Namespace, stop: threading.Event) -> None:
     """
     if not (args.child or args.video or args.viewer):
         raise Failed("expected --video or --viewer; the cameras are rendered by `sim` itself")
-    if args.child:
-        die_with_parent()
     try:
         shared = SharedState.attach(args.state or ask_for_state(args.host))
         window = Window(f"insertion_vla simulation at {args.host}") if args.viewer else None

@@ -49,6 +49,10 @@ def test_a_missing_symbol_is_a_syntax_error(line):
     [
         "MoveJoints(1,2,3)",
         "MoveLinVelWrf(nan,0,0,0,0,0)",
+        "MoveJoints(nan,0,0,0,0,0)",
+        "MoveJointsVel(0,nan,0,0,0,0)",
+        "MovePose(190,0,308,0,nan,0)",
+        "SetTrf(0,0,nan,0,0,0)",
         "MoveLinVelWrf(inf,0,0,0,0,0)",
         "MoveLinVelTrf(1001,0,0,0,0,0)",
         "MoveLinVelTrf(0,0,0,0,301,0)",

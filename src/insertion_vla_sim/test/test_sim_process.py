@@ -210,6 +210,10 @@ def test_the_renderer_dies_with_a_killed_simulation():
     before = shared_memory()
     lab = Lab("127.0.31.32")
     renderer = lab.renderers()
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        pull.setsockopt(zmq.RCVTIMEO, 20000)
+        pull.bind("tcp://127.0.31.32:5561")
+        frame(pull)  # it is past its start
     code, _, _ = lab.end(signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert wait_until(lambda: gone(renderer[0]), 5.0)

@@ -14,6 +14,7 @@ from insertion_vla_sim.randomise import RANDOMISATIONS
 from insertion_vla_sim.scene import COLOURS
 
 from .bench import Bench
+from .expert_service import ExpertService
 from .faults import FAULTS, FaultError, check
 from .io_loop import IoLoop
 from .line_server import Connection, LineServer
@@ -55,12 +56,15 @@ class AdminServer:
             OSError: the address is taken.
         """
         self._loop, self._bench, self._pace, self._render, self._shutdown = loop, bench, pace, render, shutdown
+        self._expert = ExpertService()
         self._commands: dict[str, tuple[tuple[str, ...], Callable[[Answer], Answer]]] = {
             "reset": (("seed", "randomisation"), self._reset),
             "truth": (("target",), self._truth),
             "fault": (("name", "..."), self._fault),
             "faults": ((), self._faults),
             "clear_faults": ((), lambda _request: {"cleared": bench.clear_faults()}),
+            "expert_reset": (("target",), self._expert_reset),
+            "expert": (("tool", "force_n", "surface_m"), self._expert_act),
             "stats": ((), lambda _request: bench.stats() | {"pace": pace()}),
             "render_state": ((), lambda _request: {"path": render}),
             "shutdown": ((), self._end),
@@ -121,6 +125,20 @@ class AdminServer:
         if target is not None and target not in COLOURS:
             raise Refusal(f"target must be one of {', '.join(COLOURS)}, got {target!r}")
         return self._bench.truth(target)
+
+    def _expert_reset(self, request: Answer) -> Answer:
+        try:
+            return self._expert.reset(self._bench.world, request.get("target"))
+        except ValueError as error:
+            raise Refusal(str(error)) from error
+
+    def _expert_act(self, request: Answer) -> Answer:
+        try:
+            return self._expert.act(
+                self._bench.world, request.get("tool"), request.get("force_n"), request.get("surface_m")
+            )
+        except ValueError as error:
+            raise Refusal(str(error)) from error
 
     def _fault(self, request: Answer) -> Answer:
         name = request.pop("name", None)

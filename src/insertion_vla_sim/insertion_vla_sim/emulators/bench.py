@@ -78,6 +78,7 @@ class Bench:
         self._needle = Pose(np.array([0.0, 0.0, TOOL_LENGTH_M]), np.eye(3))
         self._rated = np.array(self.controller.machine.rated_torque_nm)
         self._sensor = ForceSensor(self.world, seed)
+        self._tip = self.world.tool_pose.position
         self._shared = shared
         self._active: dict[str, dict[str, Any]] = {}
 
@@ -108,6 +109,7 @@ class Bench:
         self.world.reset(seed)
         self._sensor = ForceSensor(self.world, seed)
         self.controller.teleport(self.world.q)
+        self._tip = self.world.tool_pose.position
         return {"seed": seed, "randomisation": self.world.randomisation, "target": self.world.layout.target}
 
     def truth(self, target: str | None) -> dict[str, Any]:
@@ -169,18 +171,15 @@ class Bench:
 
     def _watch_arm(self) -> None:
         world, arm = self.world, self.arm
-        rates = world.dq
-        moving = float(np.abs(rates).max()) > STANDSTILL_RAD_S
-        heavy = world.axial_force_n > LOAD_FROM_N
-        if moving or heavy:
-            matrix = jacobian(self.controller.arm, world.q, self._needle)
-            arm.tip_speed_m_s = float(np.linalg.norm(matrix[:3] @ rates)) if moving else 0.0
-            if heavy:
-                push = world.tool_pose.rotation[:, 2] * -world.axial_force_n
-                self.controller.load = matrix[:3].T @ push / self._rated
-        if not heavy and self.controller.load is not None:
-            self.controller.load = None if not self.controller.load.any() else np.zeros(len(rates))
-        if moving:
+        tip = world.tool_pose
+        arm.tip_speed_m_s = float(np.linalg.norm(tip.position - self._tip)) / TICK_S
+        self._tip = tip.position
+        if float(np.abs(world.dq).max()) > STANDSTILL_RAD_S:
             arm.moving, arm.moved_s, arm.standstill_s = True, time.monotonic(), None
         elif arm.moving:
-            arm.moving, arm.standstill_s, arm.tip_speed_m_s = False, time.monotonic(), 0.0
+            arm.moving, arm.standstill_s = False, time.monotonic()
+        if world.axial_force_n > LOAD_FROM_N:
+            push = tip.rotation[:, 2] * -world.axial_force_n
+            self.controller.load = jacobian(self.controller.arm, world.q, self._needle)[:3].T @ push / self._rated
+        elif self.controller.load.any():
+            self.controller.load = np.zeros(len(self._rated))
