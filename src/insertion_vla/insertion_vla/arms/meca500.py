@@ -94,8 +94,11 @@ class Meca500:
         self._on_state, self._on_trouble = on_state, on_trouble
         self._robot: Robot | None = None
         self._clock = ClockOffset()
-        self._ready = False
+        self._connected = self._ready = False  # hears us, accepts velocities
         self._last_error = ""
+        self._wanted, self._closing = threading.Condition(), False
+        self._twist: Vector | None = None
+        self._sender: threading.Thread | None = None
         self._watched_s = 0.0
         self._speed = 0.0  # largest joint rate of the newest state [rad/s]
         self._newest: RobotState | None = None
@@ -106,6 +109,9 @@ class Meca500:
 
     def connect(self) -> None:
         self._reach(self.settings.connect_timeout_s)
+        self._closing = False
+        self._sender = threading.Thread(target=self._stream, name="robot", daemon=True)
+        self._sender.start()
 
     def _reach(self, timeout_s: float) -> None:
         """Connect, also to a robot that is still starting."""
@@ -118,7 +124,7 @@ class Meca500:
                     raise
 
     def _connect_once(self) -> None:
-        self.close()
+        self._hang_up()
         robot = Robot()
         callbacks = RobotCallbacks()
         callbacks.on_end_of_cycle = self._cycle
@@ -127,7 +133,7 @@ class Meca500:
         callbacks.on_safety_stop = self._safety_stop
         callbacks.on_deactivated = lambda: self._trouble("the robot's motors were switched off")
         callbacks.on_motion_paused = lambda: self._trouble("the robot's motion was paused by someone else")
-        callbacks.on_disconnected = lambda: self._trouble(self._with_cause("the connection to the robot was lost"))
+        callbacks.on_disconnected = self._disconnected
         robot.RegisterCallbacks(callbacks, run_callbacks_in_separate_thread=True)
         address = self.settings.address
         self._robot = robot
@@ -138,14 +144,14 @@ class Meca500:
             codes = MxRobotStatusCode
             robot.SetRealTimeMonitoring(codes.MX_ST_RT_JOINT_POS, codes.MX_ST_RT_JOINT_VEL, codes.MX_ST_RT_CART_POS)
         except (MecademicException, OSError, ValueError) as error:
-            self.close()
+            self._hang_up()
             # A robot that hangs up before its first words makes the library stumble.
             why = "it hangs up at once" if isinstance(error.__cause__, AttributeError) else error
             raise OSError(
                 f"cannot connect to a Meca500 at {address}: {why}; is it on, and is no other program connected?"
             ) from None
         if not self._state_came.wait(ANSWER_S):
-            self.close()
+            self._hang_up()
             raise OSError(f"the Meca500 at {address} answers, but sends no joint positions within {ANSWER_S:g} s")
 
     def make_ready(self, reset: bool) -> None:
@@ -154,6 +160,7 @@ class Meca500:
             self._reach(ANSWER_S)
         robot = self._robot
         assert robot is not None
+        self._connected = True
         try:
             self._clear(robot, reset)
             self._activate(robot)
@@ -251,27 +258,48 @@ class Meca500:
             )
 
     def send(self, twist: Vector, q: Vector) -> None:
+        # The library joins its threads when a connection breaks, and those may be waiting for our caller: hence a
+        # thread of our own. Only the newest twist counts, so a stop overtakes whatever was asked for before.
+        with self._wanted:
+            self._twist = twist
+            self._wanted.notify()
+
+    def _stream(self) -> None:
+        """The thread that sends."""
+        while True:
+            with self._wanted:
+                self._wanted.wait_for(lambda: self._twist is not None or self._closing)
+                twist, self._twist = self._twist, None
+            if twist is None:
+                return
+            self._send_now(twist)
+
+    def _send_now(self, twist: Vector) -> None:
         robot = self._robot
-        if not self._ready or robot is None:
+        if not self._connected or robot is None:
             return
         now_s = time.monotonic()
         try:
             if now_s - self._watched_s > 0.3 * self.settings.watchdog_s:
+                # Also while it cannot move: its state is wanted then, too.
                 robot.ConnectionWatchdog(self.settings.watchdog_s)
                 self._watched_s = now_s
-            robot.MoveLinVelWrf(*_numbers(twist[:3] / MILLI), *_numbers(twist[3:] / DEGREE))
+            if self._ready:
+                robot.MoveLinVelWrf(*_numbers(twist[:3] / MILLI), *_numbers(twist[3:] / DEGREE))
         except (MecademicException, OSError) as error:
-            self._trouble(self._with_cause(f"the Meca500 takes no command: {error}"))
+            self._connected = False
+            self._trouble(self._with_cause(f"the connection to the robot was lost: {error}"))
 
     def halt(self) -> None:
         self.send(np.zeros(6), np.zeros(6))
 
     def idle(self) -> None:
         robot = self._robot
-        if robot is None or not self._ready:
+        if robot is None or not self._connected:
             return
         try:
-            robot.MoveLinVelWrf(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            if self._ready:
+                robot.MoveLinVelWrf(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
             robot.ConnectionWatchdog(0.0)
         except (MecademicException, OSError) as error:
             self._last_error = str(error)
@@ -279,10 +307,19 @@ class Meca500:
         while self._speed > REST_RAD_S and time.monotonic() < deadline_s:
             self._state_came.clear()
             self._state_came.wait(0.05)
-        self._ready = False
+        self._connected = self._ready = False
 
     def close(self) -> None:
         self.idle()
+        with self._wanted:
+            self._closing, self._twist = True, None
+            self._wanted.notify()
+        if self._sender is not None:
+            self._sender.join()
+            self._sender = None
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         robot, self._robot = self._robot, None
         if robot is not None:
             robot.Disconnect()
@@ -333,6 +370,10 @@ class Meca500:
         robot = self._robot
         if robot is not None:
             self._trouble(f"the robot is in error: {self._cause(robot.GetStatusRobot())}")
+
+    def _disconnected(self) -> None:
+        self._connected = False
+        self._trouble(self._with_cause("the connection to the robot was lost"))
 
     def _safety_stop(self) -> None:
         robot = self._robot

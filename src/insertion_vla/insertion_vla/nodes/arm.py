@@ -32,6 +32,7 @@ from insertion_vla_core.gate import Gate
 from insertion_vla_core.kinematics import load_arm
 from insertion_vla_core.limits import load_limits
 from pydantic import Field
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
@@ -94,8 +95,10 @@ class ArmNode(ManagedNode):
         self._joints = self.create_publisher(JointState, "joint_states", qos.ROBOT)
         self._poses = self.create_publisher(PoseStamped, "tool_pose", qos.ROBOT)
         self.create_service(Trigger, "arm/stop", self._on_stop)
-        self.create_service(Trigger, "arm/rearm", self._on_rearm)
-        self.create_service(Retract, "arm/retract", self._on_retract)
+        # These two take a while; in a group of their own they do not keep force and chunks waiting.
+        slow = ReentrantCallbackGroup()
+        self.create_service(Trigger, "arm/rearm", self._on_rearm, callback_group=slow)
+        self.create_service(Retract, "arm/retract", self._on_retract, callback_group=slow)
         if p.backend == "meca500":
             workspace = [limits.workspace_min, limits.workspace_max]
             self.backend = Meca500(p.meca500, arm, tool, workspace, self._on_robot, self._on_trouble)
