@@ -7,12 +7,13 @@ manager, which brings up the nodes of every machine.
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from insertion_vla import launch_arguments as check
 from insertion_vla_policy.registry import policy_names
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
+
+from insertion_vla import launch_arguments as check
+from launch import LaunchDescription
 
 SHARE = Path(get_package_share_directory("insertion_vla"))
 SCRIPTED = "scripted"  # the simulation's expert with privileged state, to collect data
@@ -81,7 +82,9 @@ def stack(context) -> list:
     if "robot" in parts:
         if simulated:
             actions.append(_emulators(given))
-        actions.append(node("arm", **({"backend": "meca500", "meca500.address": host} if simulated else {"backend": hardware})))
+        actions.append(
+            node("arm", **({"backend": "meca500", "meca500.address": host} if simulated else {"backend": hardware}))
+        )
     if "sensor" in parts:
         actions.append(node("force_sensor", **({"bind_address": host, "sender_address": host} if simulated else {})))
     if "cameras" in parts:

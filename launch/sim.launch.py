@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from ament_index_python.packages import get_package_prefix
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+
 from insertion_vla import launch_arguments as check
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 
 SIM = "insertion_vla_sim"
 

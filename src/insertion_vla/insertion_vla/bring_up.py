@@ -148,15 +148,15 @@ def _await_presence(
     while absent:
         if time.monotonic() > deadline_s:
             names = _list([peer.name for peer in absent])
-            raise Failure(f"{names} did not appear within {timeout_s:g} s: check that its process runs in this namespace")
+            raise Failure(
+                f"{names} did not appear within {timeout_s:g} s: check that its process runs in this namespace"
+            )
         if interrupted.wait(APPEAR_CHECK_S):
             raise Failure("bring-up was interrupted")
         absent = [peer for peer in absent if not peer.present()]
 
 
-def _refuse_twins(
-    peers: Sequence[ManagedPeer], twins: Callable[[], set[str]], interrupted: threading.Event
-) -> None:
+def _refuse_twins(peers: Sequence[ManagedPeer], twins: Callable[[], set[str]], interrupted: threading.Event) -> None:
     """The graph lists dead nodes for a while, so only a second answer to the same request proves a second node."""
     suspects = [peer for peer in peers if peer.name in twins()]
     if suspects:

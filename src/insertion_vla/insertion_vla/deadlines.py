@@ -28,7 +28,7 @@ class Deadlines:
         return self._start_s + self._index * self.period_s
 
     def advance(self, now_s: float) -> None:
-        """Moves on after the work of one deadline; deadlines that have passed by more than the tolerance are skipped."""
+        """Moves on after the work of one deadline; those passed by more than the tolerance are skipped."""
         # Counting from the start keeps rounding from accumulating into drift.
         following = max(self._index + 1, math.ceil((now_s - self._start_s) / self.period_s - TOLERANCE))
         self.missed += following - self._index - 1

@@ -1,4 +1,4 @@
-"""`make demo`: starts the whole stack on the simulation, runs one insertion, and asks the simulation whether it is true.
+"""`make demo`: starts the whole stack on the simulation, runs one insertion, asks the simulation whether it is true.
 
 Arguments in launch style: `seed:=7 instruction:='insert the needle into the green trocar' policy:=visual_servo`.
 Exit code 0 only if the needle is in the named trocar; 2 on a wrong argument, 130 when a person stopped it.
@@ -10,14 +10,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from insertion_vla import launch_arguments as check
 from insertion_vla.free_addresses import free_domain, free_host
 from insertion_vla.live_line import LiveLine
-from insertion_vla.sim_admin import AdminError, SimAdmin
+from insertion_vla.sim_admin import AdminError, SimAdmin, named_target
 from insertion_vla.stack_process import StackProcess
 
 INSTRUCTION = "insert the needle into the green trocar"
@@ -106,7 +105,7 @@ def _run(
         active_s = time.monotonic() - started_s
         result = client.run(instruction, timeout_s)
         admin = SimAdmin(host)
-        truth = admin.ask("truth", **truth_target(instruction))["truth"]
+        truth = admin.ask("truth", target=named_target(instruction))["truth"]
         admin.close()
     except Interrupted:
         interrupted.set()
@@ -119,12 +118,6 @@ def _run(
     motion = f"first motion after {first_s:.1f} s" if math.isfinite(first_s) else "no motion"
     rows = [("start", f"ACTIVE after {active_s:.1f} s, {motion}"), *result_rows(result), ("truth", truth_words(truth))]
     return rows, result.success and bool(truth["success"])
-
-
-def truth_target(instruction: str, colours: Sequence[str] = ("red", "green", "blue")) -> dict[str, str]:
-    """The field of the truth command for the trocar that an instruction names."""
-    named = [colour for colour in colours if colour in instruction.lower().split()]
-    return {"target": named[0]} if len(named) == 1 else {}
 
 
 def truth_words(truth: dict[str, Any]) -> str:

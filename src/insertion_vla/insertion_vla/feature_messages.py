@@ -48,9 +48,13 @@ def features_from_message(message: VLFeatures) -> Features | None:
     dtype = np.dtype(message.dtype).newbyteorder("<")
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if len(shape) != 2 or size != len(message.data):
-        raise ValueError(f"expected features [n, d] in {size} bytes, got shape {list(shape)} and {len(message.data)} bytes")
+        raise ValueError(
+            f"expected features [n, d] in {size} bytes, got shape {list(shape)} and {len(message.data)} bytes"
+        )
     if not message.view_names or len(message.view_names) != len(message.view_stamps):
-        raise ValueError(f"expected a stamp per view, got {len(message.view_names)} views, {len(message.view_stamps)} stamps")
+        raise ValueError(
+            f"expected a stamp per view, got {len(message.view_names)} views, {len(message.view_stamps)} stamps"
+        )
     tokens = np.frombuffer(message.data, dtype=dtype).astype(np.float32).reshape(shape)
     if not np.isfinite(tokens).all():
         raise ValueError("expected finite features, got NaN or infinity: the backbone is broken")

@@ -1,4 +1,4 @@
-"""A loopback address and a ROS domain that nothing else on this machine uses, so that several demos run side by side."""
+"""A loopback address and a ROS domain that nothing else here uses, so that several demos run side by side."""
 
 import os
 import socket

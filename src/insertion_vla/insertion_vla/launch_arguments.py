@@ -31,7 +31,9 @@ def some_of(name: str, value: str, choices: Sequence[str]) -> list[str]:
     given = [item.strip() for item in value.split(",") if item.strip()]
     for item in given:
         if item not in choices:
-            raise ValueError(f"{name}: expected a selection of {', '.join(choices)}, got '{item}'{_near(item, choices)}")
+            raise ValueError(
+                f"{name}: expected a selection of {', '.join(choices)}, got '{item}'{_near(item, choices)}"
+            )
     if not given or len(set(given)) != len(given):
         raise ValueError(f"{name}: expected at least one of {', '.join(choices)}, each once, got '{value}'")
     return [choice for choice in choices if choice in given]
@@ -89,7 +91,9 @@ def loopback(value: str) -> str:
     except ValueError:
         raise ValueError(f"host: expected a loopback address such as 127.0.0.1, got '{value}'") from None
     if not address.is_loopback:
-        raise ValueError(f"host: expected a loopback address (127.x.y.z), got '{value}': the simulation serves this machine")
+        raise ValueError(
+            f"host: expected a loopback address (127.x.y.z), got '{value}': the simulation serves this machine"
+        )
     return value
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import rclpy
 from action_msgs.msg import GoalStatus
-from insertion_vla_interfaces.action import RunInsertion
-from insertion_vla_interfaces.msg import ArmState, SystemState
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -20,6 +18,8 @@ from std_srvs.srv import Trigger
 from insertion_vla.live_line import LiveLine
 from insertion_vla.run_view import RunView
 from insertion_vla.status import REFRESH_S, watch
+from insertion_vla_interfaces.action import RunInsertion
+from insertion_vla_interfaces.msg import ArmState, SystemState
 
 ANSWER_TIMEOUT_S = 10.0
 GRACE_S = 15.0  # on top of a goal's own time limit

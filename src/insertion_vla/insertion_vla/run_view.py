@@ -4,9 +4,9 @@ import math
 from collections import deque
 
 import numpy as np
-from insertion_vla_interfaces.msg import ActionChunk, ArmState, SystemState, TaskState
 
 from insertion_vla.messages import ns_from_time
+from insertion_vla_interfaces.msg import ActionChunk, ArmState, SystemState, TaskState
 
 SYSTEM_NAMES = ("DOWN", "STARTING", "ACTIVE", "DEGRADED", "STOPPING")
 ARM_NAMES = ("OFF", "HOLD", "MOVING", "SLOWED", "RETRACTING", "FAULT")

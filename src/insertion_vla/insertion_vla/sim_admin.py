@@ -1,11 +1,13 @@
 """Client of the simulation's admin socket: one JSON object per line and per answer, loopback only."""
 
 import json
+import re
 import socket
 from typing import Any
 
 ADMIN_PORT = 10500
 TIMEOUT_S = 5.0
+TARGETS = ("red", "green", "blue")
 
 
 class AdminError(Exception):
@@ -41,3 +43,11 @@ class SimAdmin:
         """Closes the connection."""
         self._file.close()
         self._socket.close()
+
+
+def named_target(instruction: str) -> str:
+    """The trocar that an instruction names; raises AdminError when it does not name exactly one."""
+    named = [colour for colour in TARGETS if colour in re.findall(r"\w+", instruction.lower())]
+    if len(named) != 1:
+        raise AdminError(f"expected an instruction that names one of {', '.join(TARGETS)}, got '{instruction}'")
+    return named[0]

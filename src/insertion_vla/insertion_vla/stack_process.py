@@ -61,7 +61,9 @@ class StackProcess:
                 self._process.wait(END_TIMEOUT_S)
                 break
             except subprocess.TimeoutExpired:
-                self._show(f"[ERROR] the launch did not end within {END_TIMEOUT_S:g} s of {signal.Signals(number).name}")
+                self._show(
+                    f"[ERROR] the launch did not end within {END_TIMEOUT_S:g} s of {signal.Signals(number).name}"
+                )
         self._reader.join(timeout=2.0)
         self._file.close()
         return self._process.returncode

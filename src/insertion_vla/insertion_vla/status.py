@@ -7,8 +7,6 @@ calls:      run_insertion's get_result, for the table
 import sys
 
 import rclpy
-from insertion_vla_interfaces.action import RunInsertion
-from insertion_vla_interfaces.msg import ActionChunk, ArmState, SystemState, TaskState
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -18,6 +16,8 @@ from insertion_vla import qos
 from insertion_vla.live_line import LiveLine
 from insertion_vla.run_view import RunView
 from insertion_vla.summary import result_rows, table
+from insertion_vla_interfaces.action import RunInsertion
+from insertion_vla_interfaces.msg import ActionChunk, ArmState, SystemState, TaskState
 
 REFRESH_S = 0.2
 ENDED = (TaskState.SUCCEEDED, TaskState.FAILED)

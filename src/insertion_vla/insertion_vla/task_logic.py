@@ -132,12 +132,16 @@ class TaskLogic:
         self._check_instruction(instruction)
         limit = self.settings.max_timeout_s
         if not (math.isfinite(timeout_s) and 0.0 <= timeout_s <= limit):
-            raise Refused(f"expected a timeout of 0 (default) to {limit:g} s, got {timeout_s:g}: send one in this range")
+            raise Refused(
+                f"expected a timeout of 0 (default) to {limit:g} s, got {timeout_s:g}: send one in this range"
+            )
         # While the system is coming up this goal may be earlier here than the last word of the lifecycle manager.
         if not (self.system_active or self._system_coming):
             raise Refused(f"expected the system to be ACTIVE, but {self._system_reason}: call system/start")
         if self._arm_state == ARM_FAULT:
-            raise Refused(f"expected an arm without fault, but it is in FAULT ({self._arm_reason}): call arm/rearm first")
+            raise Refused(
+                f"expected an arm without fault, but it is in FAULT ({self._arm_reason}): call arm/rearm first"
+            )
         if self._arm_state == ARM_RETRACTING:
             raise Refused("expected an arm at rest, but it is retracting: wait until it has stopped")
         self.goal = Goal(goal_id, instruction, float(timeout_s) or self.settings.timeout_s, now_s)
@@ -257,18 +261,24 @@ class TaskLogic:
 
     def _check_instruction(self, instruction: str) -> None:
         if not instruction:
-            raise Refused("expected an instruction, got an empty one: send for example 'insert the needle into the "
-                          f"{(self.settings.targets or ('green',))[0]} trocar'")
+            raise Refused(
+                "expected an instruction, got an empty one: send for example 'insert the needle into the "
+                f"{(self.settings.targets or ('green',))[0]} trocar'"
+            )
         if len(instruction) > MAX_INSTRUCTION or not instruction.isprintable():
-            raise Refused(f"expected one printable sentence of at most {MAX_INSTRUCTION} characters, got "
-                          f"{len(instruction)}: shorten it")
+            raise Refused(
+                f"expected one printable sentence of at most {MAX_INSTRUCTION} characters, got "
+                f"{len(instruction)}: shorten it"
+            )
         if not self.settings.targets:
             return
         words = set(re.findall(r"\w+", instruction.lower()))
         named = [target for target in self.settings.targets if target in words]
         if len(named) != 1:
-            raise Refused(f"expected an instruction that names exactly one of {', '.join(self.settings.targets)}, got "
-                          f"'{instruction}': name one target")
+            raise Refused(
+                f"expected an instruction that names exactly one of {', '.join(self.settings.targets)}, got "
+                f"'{instruction}': name one target"
+            )
 
     def _depth(self) -> float:
         assert self._pose is not None and self._insertion is not None
@@ -278,8 +288,8 @@ class TaskLogic:
     def _evidence(self) -> str:
         need = self.settings
         return (
-            f"force {self._force_n:.3f} N, needs {need.contact_force_n:g}; surface at {self._distance_m * 1e3:.2f} mm, "
-            f"needs {need.touch_distance_m * 1e3:g}; depth {self.depth_m * 1e3:.1f} mm, needs {need.min_depth_m * 1e3:g}"
+            f"force {self._force_n:.3f} N, needs {need.contact_force_n:g}; "
+            f"surface at {self._distance_m * 1e3:.2f} mm, needs {need.touch_distance_m * 1e3:g}; depth {self.depth_m * 1e3:.1f} mm, needs {need.min_depth_m * 1e3:g}"
         )
 
     def _end(self, success: bool, reason: str, now_s: float) -> None:

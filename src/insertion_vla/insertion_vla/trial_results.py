@@ -57,9 +57,13 @@ def load(path: Path, policy: str) -> dict[int, Trial]:
         except (ValueError, TypeError):
             if number == len(lines):
                 break
-            raise ValueError(f"expected one trial per line in {path}, line {number} is none: name another file") from None
+            raise ValueError(
+                f"expected one trial per line in {path}, line {number} is none: name another file"
+            ) from None
         if trial.policy != policy:
-            raise ValueError(f"expected trials of '{policy}' in {path}, got some of '{trial.policy}': name another file")
+            raise ValueError(
+                f"expected trials of '{policy}' in {path}, got some of '{trial.policy}': name another file"
+            )
         trials[trial.seed] = trial
     return trials
 
@@ -75,7 +79,8 @@ def append(path: Path, trial: Trial) -> None:
 
 def report(trials: Sequence[Trial]) -> str:
     """A table of every trial and the rate below it."""
-    head = f"{'seed':>6}  {'target':<6} {'truth':<6} {'task':<6} {'time':>7} {'force':>7} {'lateral':>8} {'past':>8}  reason"
+    head = f"{'seed':>6}  {'target':<6} {'truth':<6} {'task':<6} {'time':>7} {'force':>7} {'lateral':>8} "
+    head += f"{'past':>8}  reason"
     lines = [head]
     for t in trials:
         lines.append(

@@ -1,4 +1,4 @@
-"""Is every camera view alive? A view is dead without a new frame for three periods, or when its picture never changes."""
+"""Is a camera view alive? Not without a new frame for three periods, and not when its picture never changes."""
 
 import math
 from dataclasses import dataclass

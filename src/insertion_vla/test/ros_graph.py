@@ -42,7 +42,9 @@ class Graph:
         """Makes a node in this graph; the parameters are its overrides."""
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         # Entities made in __init__ must not be spun half-made: nodes are made in the executor's thread.
-        node = self.call(lambda: node_class(context=self.context, namespace=self.namespace, parameter_overrides=overrides))
+        node = self.call(
+            lambda: node_class(context=self.context, namespace=self.namespace, parameter_overrides=overrides)
+        )
         self._nodes.append(node)
         self.executor.add_node(node)
         return node
@@ -135,7 +137,9 @@ class Inbox:
     def wait_count(self, count: int, timeout_s: float = TIMEOUT_S) -> list[Any]:
         """Waits until at least this many messages came."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.messages) >= count, timeout_s), f"{len(self.messages)} messages"
+            assert self._changed.wait_for(lambda: len(self.messages) >= count, timeout_s), (
+                f"{len(self.messages)} messages"
+            )
             return list(self.messages)
 
 

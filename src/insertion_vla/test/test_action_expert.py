@@ -5,18 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from ros_graph import Graph, Inbox, open_graph  # isort: skip  (sets the environment before rclpy is imported)
-import numpy as np
 from array import array
+
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from insertion_vla import qos
 from insertion_vla.feature_messages import features_to_message, withdrawal
 from insertion_vla.messages import chunk_from_message, ns_from_time, time_from_ns
 from insertion_vla.nodes import action_expert
-from insertion_vla_interfaces.msg import ActionChunk, ForceSamples, TaskState, VLFeatures
 from insertion_vla_policy.protocol import Action, Features
 from sensor_msgs.msg import JointState
+
+from insertion_vla import qos
+from insertion_vla_interfaces.msg import ActionChunk, ForceSamples, TaskState, VLFeatures
 
 DOMAIN = 57
 CONTRACT = Path(__file__).parents[3] / "config" / "contracts" / "insertion.yaml"
@@ -93,15 +96,21 @@ class Lab:
             count = min(20, int((now_ns - self._force_ns) / 1e9 * 650)) or 1
             stamps = np.linspace(max(self._force_ns, now_ns - 30_000_000) + 1, now_ns, count).astype(np.int64)
             self._force_ns = now_ns
-            block = ForceSamples(stamps=array("q", stamps), receive_stamps=array("q", stamps), force=array("f", [0.05] * count))
+            block = ForceSamples(
+                stamps=array("q", stamps), receive_stamps=array("q", stamps), force=array("f", [0.05] * count)
+            )
             block.header.stamp = stamp
             self._force.publish(block)
         if "features" not in self.silent and self._beat % 20 == 0:
-            features = Features(np.zeros((2, 8), np.float32), self.features_for, ("a", "b"), (now_ns, now_ns - 1), "m", "h", 0.0)
+            features = Features(
+                np.zeros((2, 8), np.float32), self.features_for, ("a", "b"), (now_ns, now_ns - 1), "m", "h", 0.0
+            )
             self.features.publish(features_to_message(features))
         if "task" not in self.silent and self._beat % 5 == 0:
             instruction = GREEN if self.goal else ""
-            self._task.publish(TaskState(goal_id=self.goal, permit=self.permit and bool(self.goal), instruction=instruction))
+            self._task.publish(
+                TaskState(goal_id=self.goal, permit=self.permit and bool(self.goal), instruction=instruction)
+            )
 
     def error(self, word: str) -> None:
         def named(message: DiagnosticArray) -> bool:
@@ -231,7 +240,8 @@ def test_a_new_activation_is_a_new_session(lab):
     [
         ("horizon: 8", "horizon: 16", "got 16 x 7"),
         ("type: geometry_msgs/msg/PoseStamped", "type: geometry_msgs/msg/Pose", "geometry_msgs/msg/Pose"),
-        ("name: features", "name: tokens", "expected the observations features"),
+        ("name: features", "name: tokens", "expected 'features' as its only payload"),
+        ("name: tool_pose", "name: tip_pose", "expected the observation tool_pose"),
         ("unit: rad", "units: rad", "units"),
     ],
 )

@@ -4,12 +4,14 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 from ros_graph import Graph, Inbox, open_graph  # isort: skip  (sets the environment before rclpy is imported)
-from insertion_vla import qos
 from insertion_vla.managed_node import ManagedNode
 from insertion_vla.nodes.lifecycle_manager import LifecycleManager
-from insertion_vla_interfaces.msg import SystemState
 from std_srvs.srv import Trigger
+
+from insertion_vla import qos
+from insertion_vla_interfaces.msg import SystemState
 
 DOMAIN = 55
 NAMES = ["alpha", "beta", "gamma"]

@@ -4,18 +4,20 @@ from array import array
 from collections.abc import Iterator
 
 import pytest
+
 from ros_graph import Graph, Inbox, open_graph  # isort: skip  (sets the environment before rclpy is imported)
 from action_msgs.msg import GoalStatus
 from geometry_msgs.msg import PoseStamped
-from insertion_vla import qos
 from insertion_vla.messages import time_from_ns
 from insertion_vla.nodes.task import Task
-from insertion_vla_interfaces.action import RunInsertion
-from insertion_vla_interfaces.msg import ActionChunk, ArmState, ForceSamples, SystemState, TaskState
-from insertion_vla_interfaces.srv import Retract
 from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
+
+from insertion_vla import qos
+from insertion_vla_interfaces.action import RunInsertion
+from insertion_vla_interfaces.msg import ActionChunk, ArmState, ForceSamples, SystemState, TaskState
+from insertion_vla_interfaces.srv import Retract
 
 DOMAIN = 58
 GREEN = "insert the needle into the green trocar"
@@ -58,7 +60,9 @@ class Lab:
         message = ArmState(state=state, reason=reason, chunks_rejected=rejected)
         self.graph.call(lambda: self._arm.publish(message))
         # Goals overtake topics inside an executor: go on when the node has it, looking at every heartbeat.
-        self.states.wait(lambda _: self.node._arm == message or self.node.phase != "active", start=len(self.states.messages))
+        self.states.wait(
+            lambda _: self.node._arm == message or self.node.phase != "active", start=len(self.states.messages)
+        )
 
     def pose(self, z: float) -> None:
         message = PoseStamped()
@@ -89,7 +93,9 @@ class Lab:
     # What a client does.
 
     def send(self, instruction: str = GREEN, timeout: float = 0.0):
-        return self.graph.result(self.client.send_goal_async(RunInsertion.Goal(instruction=instruction, timeout=timeout)))
+        return self.graph.result(
+            self.client.send_goal_async(RunInsertion.Goal(instruction=instruction, timeout=timeout))
+        )
 
     def result(self, handle):
         return self.graph.result(handle.get_result_async())
@@ -208,7 +214,12 @@ def test_of_many_goals_sent_at_once_one_runs_and_the_others_are_told_why(lab):
 
 @pytest.mark.parametrize(
     ("instruction", "timeout", "word"),
-    [("", 0.0, "empty"), ("insert the needle", 0.0, "exactly one of"), (GREEN, -3.0, "timeout"), (GREEN, float("nan"), "timeout")],
+    [
+        ("", 0.0, "empty"),
+        ("insert the needle", 0.0, "exactly one of"),
+        (GREEN, -3.0, "timeout"),
+        (GREEN, float("nan"), "timeout"),
+    ],
 )
 def test_a_bad_goal_is_refused_in_a_sentence(lab, instruction, timeout, word):
     answer = lab.result(lab.send(instruction, timeout))

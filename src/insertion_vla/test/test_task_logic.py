@@ -103,7 +103,9 @@ def test_a_touch_that_does_not_last_is_no_success():
 
 
 @pytest.mark.parametrize(
-    ("depth_m", "force_n"), [(0.007, 0.0), (0.007, math.nan), (0.0005, 0.1)], ids=["no force", "force NaN", "too shallow"]
+    ("depth_m", "force_n"),
+    [(0.007, 0.0), (0.007, math.nan), (0.0005, 0.1)],
+    ids=["no force", "force NaN", "too shallow"],
 )
 def test_a_policy_that_only_claims_success_fails(depth_m, force_n):
     logic = inserted(depth_m)

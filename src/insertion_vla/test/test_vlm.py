@@ -5,17 +5,19 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from ros_graph import Graph, Inbox, open_graph  # isort: skip  (sets the environment before rclpy is imported)
 import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from insertion_vla import qos
 from insertion_vla.feature_messages import features_from_message
 from insertion_vla.messages import ns_from_time, time_from_ns
 from insertion_vla.nodes import vlm
-from insertion_vla_interfaces.msg import TaskState, VLFeatures
 from insertion_vla_policy.protocol import Features
 from sensor_msgs.msg import CompressedImage
+
+from insertion_vla import qos
+from insertion_vla_interfaces.msg import TaskState, VLFeatures
 
 DOMAIN = 56
 VIEWS = ["front", "side"]
@@ -55,12 +57,19 @@ class Lab:
         self.features = Inbox(graph, VLFeatures, "vlm/features", qos.FEATURES)
         self.diagnostics = Inbox(graph, DiagnosticArray, "/diagnostics", qos.reliable(100))
         node = graph.node
-        self._cameras = {v: node.create_publisher(CompressedImage, f"{v}/image_raw/compressed", qos.IMAGE) for v in VIEWS}
+        self._cameras = {
+            v: node.create_publisher(CompressedImage, f"{v}/image_raw/compressed", qos.IMAGE) for v in VIEWS
+        }
         self._task = node.create_publisher(TaskState, "task/state", qos.STATE)
         self.instruction = ""
         node.create_timer(0.02, self._pump)
         self.node = graph.add(
-            vlm.Vlm, views=VIEWS, camera_rate_hz=10.0, rate_hz=20.0, calibration_file=__file__, **{"diagnostic_updater.period": 0.1}
+            vlm.Vlm,
+            views=VIEWS,
+            camera_rate_hz=10.0,
+            rate_hz=20.0,
+            calibration_file=__file__,
+            **{"diagnostic_updater.period": 0.1},
         )
         graph.call(self.node.trigger_configure)
         graph.call(self.node.trigger_activate)

@@ -1,4 +1,4 @@
-"""The nearest surface in an OCT A-line: a depth profile along the needle, speckle with a peak where light comes back."""
+"""The nearest surface in an OCT A-line: a depth profile along the needle, speckle and a peak where light comes back."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

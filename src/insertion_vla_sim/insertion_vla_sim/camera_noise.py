@@ -1,4 +1,4 @@
-"""The noise of a camera's sensor: without it two frames of a resting scene are equal, as those of a frozen camera are."""
+"""The noise of a camera's sensor: without it two frames of a resting scene are equal, like those of a frozen one."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ from insertion_vla_core.chunk import DT_S, HORIZON, Chunk, ChunkRejected, check_
 from insertion_vla_core.contract import Contract, Stream, load_contract
 from insertion_vla_core.observation import Missing, Observation, ObservationBuilder
 from insertion_vla_core.stream_rows import check_readable, rows_of
-from insertion_vla_interfaces.msg import ActionChunk, TaskState, VLFeatures
 from insertion_vla_policy.protocol import Expert
 from insertion_vla_policy.registry import load_expert
 from pydantic import Field
@@ -33,6 +32,7 @@ from insertion_vla.managed_node import ManagedNode, run
 from insertion_vla.messages import chunk_to_message, pose_from_row
 from insertion_vla.parameters import ParameterModel
 from insertion_vla.paths import config_file
+from insertion_vla_interfaces.msg import ActionChunk, TaskState, VLFeatures
 
 TASK_AGE_S = 0.25  # as the gate: an older permission is none
 FEATURES, TOOL, FORCE = "features", "tool_pose", "force"
@@ -55,9 +55,13 @@ class ActionExpert(ManagedNode):
     def setup(self) -> None:
         """Loads contract and expert."""
         self._contract = load_contract(config_file(self.params.contract_file))
-        _check(self._contract)
-        self._expert: Expert = load_expert(self.params.policy, config_file(self.params.calibration_file))
+        check_served(self._contract)
+        self._expert = self.make_expert()
         self._publisher = self.create_publisher(ActionChunk, self._contract.action.topic, qos.CHUNK)
+
+    def make_expert(self) -> Expert:
+        """The expert that the parameters name."""
+        return load_expert(self.params.policy, config_file(self.params.calibration_file))
 
     def start(self) -> None:
         """Subscribes to the contract's streams and starts the ticks; a new session begins."""
@@ -81,7 +85,9 @@ class ActionExpert(ManagedNode):
                 self.create_subscription(VLFeatures, topic, self._on_features, qos.FEATURES)
                 continue
             profile = depths.get(streams[0].name, qos.SAMPLES)
-            self.create_subscription(_message_class(streams[0].type), topic, lambda m, s=streams: self._on_rows(s, m), profile)
+            self.create_subscription(
+                _message_class(streams[0].type), topic, lambda m, s=streams: self._on_rows(s, m), profile
+            )
         self.create_subscription(TaskState, "task/state", self._on_task, qos.STATE)
         self._crashed = self.create_guard_condition(self._on_crash)
         self._stop = threading.Event()
@@ -211,21 +217,23 @@ class ActionExpert(ManagedNode):
     def _observe(self, instruction: str) -> Observation:
         now_ns = self.get_clock().now().nanoseconds
         with self._lock:
-            limit_s = self._contract.stream(FEATURES).max_age_s
             if self._withdrawn:
-                raise Missing(FEATURES, None, limit_s, self._withdrawn)
+                raise Missing(FEATURES, None, 0.0, self._withdrawn)
             observation = self._builder.build(now_ns)
-            if self._instruction_seen != instruction:
-                raise Missing(FEATURES, None, limit_s, f"they are for '{self._instruction_seen}', not '{instruction}'")
+            if FEATURES in observation.streams and self._instruction_seen != instruction:
+                raise Missing(FEATURES, None, 0.0, f"they are for '{self._instruction_seen}', not '{instruction}'")
             return observation
 
 
-def _check(contract: Contract) -> None:
+def check_served(contract: Contract) -> None:
     """Refuses a contract that this node cannot serve, naming what differs."""
     names = [stream.name for stream in contract.observations]
-    absent = [name for name in (TOOL, FEATURES) if name not in names]
-    if absent:
-        raise ValueError(f"contract '{contract.name}': expected the observations {', '.join(absent)}, got {', '.join(names)}")
+    if any(stream.payload and stream.name != FEATURES for stream in contract.observations):
+        raise ValueError(
+            f"contract '{contract.name}': expected '{FEATURES}' as its only payload, got {', '.join(names)}"
+        )
+    if TOOL not in names:
+        raise ValueError(f"contract '{contract.name}': expected the observation {TOOL}, got {', '.join(names)}")
     for stream in contract.observations:
         check_readable(stream)
     action = contract.action

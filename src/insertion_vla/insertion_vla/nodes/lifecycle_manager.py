@@ -6,7 +6,7 @@ services:   system/start, system/shutdown (Trigger); they answer when the work i
 calls:      <node>/get_state, <node>/change_state
 parameters: see Parameters
 on failure: a bring-up is all or nothing: what it changed is taken back and the reason names the node. A node that dies,
-            leaves ACTIVE or stops answering makes the system DEGRADED at once. Nothing is ever brought back by itself: a
+            leaves ACTIVE or stops answering makes the system DEGRADED. Nothing is ever brought back by itself: a
             respawned node stays inactive until a person calls system/start.
 """
 

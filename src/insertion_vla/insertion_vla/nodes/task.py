@@ -5,8 +5,8 @@ publishes:  task/state at 20 Hz: permit is true only while a goal runs and the s
 action:     run_insertion. A goal that cannot run is aborted at once with the reason in its result
 calls:      force_sensor/tare before motion is permitted; arm/retract after the goal if auto_retract
 parameters: see Parameters
-on failure: any fault of the arm or the system ends the goal with its cause; a dead task node is a missing heartbeat, and
-            the arm holds
+on failure: any fault of the arm or the system ends the goal with its cause; a dead task node is a missing heartbeat,
+            and the arm holds
 """
 
 import math

@@ -3,8 +3,8 @@
 subscribes: <view>/image_raw/compressed of every view, task/state (the instruction)
 publishes:  vlm/features (latched), at most rate_hz, while a goal names an instruction
 parameters: see Parameters
-on failure: a view without a new frame for three periods, or one that repeats the same picture, withdraws the features at
-            once (an empty set) and no new ones follow until it is back; diagnostics name the view. Input that the
+on failure: a view without a new frame for three periods, or one that repeats the same picture, withdraws the features
+            at once (an empty set) and no new ones follow until it is back; diagnostics name the view. Input that the
             backbone cannot use withdraws them too. Any other exception of the backbone deactivates this node with the
             cause.
 """
@@ -42,7 +42,9 @@ class Parameters(ParameterModel):
 
     policy: str = Field(default="visual_servo", description="policy whose backbone runs here")
     calibration_file: str = Field(default="calibration/sim.yaml", description="camera calibration, see config_file")
-    views: list[str] = Field(default=["front", "side", "hand"], min_length=1, description="camera views, in token order")
+    views: list[str] = Field(
+        default=["front", "side", "hand"], min_length=1, description="camera views, in token order"
+    )
     camera_rate_hz: float = Field(default=5.0, gt=0, le=240, description="[Hz] rate at which every view sends frames")
     rate_hz: float = Field(default=2.6, gt=0, le=60, description="[Hz] upper bound of the rate of features")
 

@@ -12,7 +12,7 @@ import numpy as np
 from insertion_vla_core.geometry import Pose, matrix_from_quaternion
 
 from insertion_vla_sim.expert import ScriptedExpert, Senses
-from insertion_vla_sim.scene import TUBE_COLOURS
+from insertion_vla_sim.scene import COLOURS
 from insertion_vla_sim.world import World
 
 
@@ -29,8 +29,8 @@ class ExpertService:
         Raises:
             ValueError: there is no such trocar.
         """
-        if target not in TUBE_COLOURS:
-            raise ValueError(f"expert_reset needs a target of {', '.join(TUBE_COLOURS)}, got {target!r}")
+        if target not in COLOURS:
+            raise ValueError(f"expert_reset needs a target of {', '.join(COLOURS)}, got {target!r}")
         self._expert = ScriptedExpert(seed=world.layout.seed)
         self._target = target
         return {"policy_id": self._expert.policy_id, "target": target}
