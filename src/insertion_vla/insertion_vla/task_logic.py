@@ -5,16 +5,17 @@ own sensors: the policy says it has finished, and the force or the A-line confir
 """
 
 import math
-import re
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from insertion_vla.instruction import Refused, checked_instruction
 
 ARM_RETRACTING = 4  # ArmState.RETRACTING
 ARM_FAULT = 5  # ArmState.FAULT
-MAX_INSTRUCTION = 256
 # The evidence flickers with the sensor noise: a touch counts as lost after this long without any.
 TOUCH_MEMORY_S = 0.2
 
@@ -31,33 +32,26 @@ class Phase(IntEnum):
     FAILED = 6
 
 
-class Refused(Exception):
-    """A goal was refused; the message is a sentence for the person who asked."""
+class TaskSettings(BaseModel):
+    """What counts as a confirmed insertion, and for how long to try."""
 
-
-@dataclass(frozen=True)
-class TaskSettings:
-    """What counts as a confirmed insertion, and for how long to try.
-
-    Attributes:
-        targets: Words of which an instruction must name exactly one; empty accepts any instruction.
-        timeout_s: Time limit of a goal that names none.
-        max_timeout_s: Longest time limit that a goal may ask for.
-        dwell_s: How long the touch must last.
-        min_depth_m: Travel along the needle since insertion began that an insertion needs at least.
-        contact_force_n: Axial force that confirms a touch.
-        touch_distance_m: Distance from the tip to the nearest surface ahead that confirms a touch.
-        confirm_timeout_s: How long the policy may claim to have finished without a confirmed touch.
-    """
-
-    targets: tuple[str, ...] = ()
-    timeout_s: float = 90.0
-    max_timeout_s: float = 600.0
-    dwell_s: float = 0.5
-    min_depth_m: float = 0.002
-    contact_force_n: float = 0.03
-    touch_distance_m: float = 0.0003
-    confirm_timeout_s: float = 5.0
+    model_config = ConfigDict(frozen=True)
+    targets: list[str] = Field(
+        default=["red", "green", "blue"], description="words of which an instruction names exactly one; empty: any text"
+    )
+    timeout_s: float = Field(default=90.0, gt=0, le=3600, description="[s] time limit of a goal that names none")
+    max_timeout_s: float = Field(default=600.0, gt=0, le=3600, description="[s] longest time limit a goal may ask for")
+    dwell_s: float = Field(default=0.5, ge=0, le=10, description="[s] how long the touch must last")
+    min_depth_m: float = Field(
+        default=0.002, ge=0, le=0.1, description="[m] least travel along the needle since insertion began"
+    )
+    contact_force_n: float = Field(default=0.03, gt=0, le=2, description="[N] axial force that confirms a touch")
+    touch_distance_m: float = Field(
+        default=0.0003, gt=0, le=0.005, description="[m] distance to the surface ahead that confirms a touch"
+    )
+    confirm_timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="[s] how long the policy may say 'finished' without a confirmed touch"
+    )
 
 
 @dataclass(frozen=True)
@@ -128,8 +122,7 @@ class TaskLogic:
         """Takes a goal; motion is permitted only after `start`. Raises Refused with a sentence."""
         if self.goal is not None:
             raise Refused(f"expected one goal at a time, but '{self.goal.instruction}' is running: cancel it first")
-        instruction = " ".join(instruction.split())
-        self._check_instruction(instruction)
+        instruction = checked_instruction(instruction, self.settings.targets)
         limit = self.settings.max_timeout_s
         if not (math.isfinite(timeout_s) and 0.0 <= timeout_s <= limit):
             raise Refused(
@@ -259,27 +252,6 @@ class TaskLogic:
         if now_s - self._finished_s > self.settings.confirm_timeout_s:
             self._end(False, f"the policy says finished, but no touch is confirmed ({self._evidence()})", now_s)
 
-    def _check_instruction(self, instruction: str) -> None:
-        if not instruction:
-            raise Refused(
-                "expected an instruction, got an empty one: send for example 'insert the needle into the "
-                f"{(self.settings.targets or ('green',))[0]} trocar'"
-            )
-        if len(instruction) > MAX_INSTRUCTION or not instruction.isprintable():
-            raise Refused(
-                f"expected one printable sentence of at most {MAX_INSTRUCTION} characters, got "
-                f"{len(instruction)}: shorten it"
-            )
-        if not self.settings.targets:
-            return
-        words = set(re.findall(r"\w+", instruction.lower()))
-        named = [target for target in self.settings.targets if target in words]
-        if len(named) != 1:
-            raise Refused(
-                f"expected an instruction that names exactly one of {', '.join(self.settings.targets)}, got "
-                f"'{instruction}': name one target"
-            )
-
     def _depth(self) -> float:
         assert self._pose is not None and self._insertion is not None
         start, axis = self._insertion
@@ -289,7 +261,8 @@ class TaskLogic:
         need = self.settings
         return (
             f"force {self._force_n:.3f} N, needs {need.contact_force_n:g}; "
-            f"surface at {self._distance_m * 1e3:.2f} mm, needs {need.touch_distance_m * 1e3:g}; depth {self.depth_m * 1e3:.1f} mm, needs {need.min_depth_m * 1e3:g}"
+            f"surface at {self._distance_m * 1e3:.2f} mm, needs {need.touch_distance_m * 1e3:g}; "
+            f"depth {self.depth_m * 1e3:.1f} mm, needs {need.min_depth_m * 1e3:g}"
         )
 
     def _end(self, success: bool, reason: str, now_s: float) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from insertion_vla.task_logic import ARM_FAULT, ARM_RETRACTING, Phase, Refused, TaskLogic, TaskSettings
+from insertion_vla.instruction import Refused
+from insertion_vla.task_logic import ARM_FAULT, ARM_RETRACTING, Phase, TaskLogic, TaskSettings
 
 HOLD, MOVING = 1, 2
 AXIS = np.array([0.0, 0.0, -1.0])
@@ -14,7 +15,7 @@ SENTENCE = "insert the needle into the green trocar"
 
 
 def ready() -> TaskLogic:
-    logic = TaskLogic(TaskSettings(targets=("red", "green", "blue"), timeout_s=60.0))
+    logic = TaskLogic(TaskSettings(timeout_s=60.0))
     logic.system(True, False, "", 0.0)
     logic.arm(HOLD, "no chunk", 0.0)
     logic.tool(np.array([0.0, 0.0, 0.1]), AXIS)

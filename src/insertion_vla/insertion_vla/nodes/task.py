@@ -27,11 +27,12 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from insertion_vla import qos
+from insertion_vla.instruction import Refused
 from insertion_vla.managed_node import ManagedNode, run
 from insertion_vla.messages import ns_from_time, pose_from_message
 from insertion_vla.parameters import ParameterModel
 from insertion_vla.run_metrics import RunMetrics
-from insertion_vla.task_logic import Outcome, Refused, TaskLogic, TaskSettings
+from insertion_vla.task_logic import Outcome, TaskLogic, TaskSettings
 from insertion_vla_interfaces.action import RunInsertion
 from insertion_vla_interfaces.msg import ActionChunk, ArmState, ForceSamples, SystemState, TaskState
 from insertion_vla_interfaces.srv import Retract
@@ -41,23 +42,9 @@ FEEDBACK_EVERY = 2  # heartbeats
 TARE_EVERY = 4  # heartbeats
 
 
-class Parameters(ParameterModel):
-    """Parameters of the task node."""
+class Parameters(TaskSettings, ParameterModel):
+    """Parameters of the task node: what counts as an insertion (TaskSettings), and what happens around it."""
 
-    targets: list[str] = Field(
-        default=["red", "green", "blue"], description="words of which an instruction names exactly one; empty: any text"
-    )
-    timeout_s: float = Field(default=90.0, gt=0, le=3600, description="[s] time limit of a goal that names none")
-    max_timeout_s: float = Field(default=600.0, gt=0, le=3600, description="[s] longest time limit a goal may ask for")
-    dwell_s: float = Field(default=0.5, ge=0, le=10, description="[s] how long the touch must last")
-    min_depth_m: float = Field(default=0.002, ge=0, le=0.1, description="[m] least travel since insertion began")
-    contact_force_n: float = Field(default=0.03, gt=0, le=2, description="[N] axial force that confirms a touch")
-    touch_distance_m: float = Field(
-        default=0.0003, gt=0, le=0.005, description="[m] distance to the surface ahead that confirms a touch"
-    )
-    confirm_timeout_s: float = Field(
-        default=5.0, gt=0, le=60, description="[s] how long the policy may say 'finished' without a confirmed touch"
-    )
     tare_timeout_s: float = Field(default=3.0, gt=0, le=60, description="[s] wait for a tare of the force sensor")
     auto_retract: bool = Field(default=False, description="pull the needle back when a goal ends")
     auto_retract_distance_m: float = Field(default=0.03, ge=0.001, le=0.1, description="[m] how far")
@@ -71,19 +58,7 @@ class Task(ManagedNode):
 
     def setup(self) -> None:
         """Creates the heartbeat's publisher and the action server, which refuses goals until the node is active."""
-        p = self.params
-        self._logic = TaskLogic(
-            TaskSettings(
-                targets=tuple(p.targets),
-                timeout_s=p.timeout_s,
-                max_timeout_s=p.max_timeout_s,
-                dwell_s=p.dwell_s,
-                min_depth_m=p.min_depth_m,
-                contact_force_n=p.contact_force_n,
-                touch_distance_m=p.touch_distance_m,
-                confirm_timeout_s=p.confirm_timeout_s,
-            )
-        )
+        self._logic = TaskLogic(self.params)
         self._handle: ServerGoalHandle | None = None
         self._ended: Future | None = None
         self._metrics = RunMetrics()
