@@ -42,7 +42,7 @@ DISTRACTORS = 5
 IMAGE_WIDTH = 320
 IMAGE_HEIGHT = 180
 VIEWS = ("front", "side", "hand")
-STATIC_CAMERA_FROM_EYE_M = {"front": (0.075, 0.090, 0.148), "side": (0.058, -0.105, 0.148)}
+STATIC_CAMERA_FROM_EYE_M = {"front": (0.061, 0.073, 0.174), "side": (0.046, -0.083, 0.174)}
 FOCUS_FROM_EYE_M = (-0.006, 0.0, 0.020)
 STATIC_FOVY_DEG = 17.0
 

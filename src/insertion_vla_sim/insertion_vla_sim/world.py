@@ -14,8 +14,9 @@ from insertion_vla_sim.truth import TouchedTube, Truth
 
 ARM_JOINTS = 6
 # Meca500-class: 20 mm/s at the tip stops in about 15 ms.
-JOINT_ACCELERATION_RAD_S2 = np.array([12.0, 12.0, 12.0, 25.0, 25.0, 25.0])
+JOINT_ACCELERATION_RAD_S2 = np.array([30.0, 30.0, 30.0, 60.0, 60.0, 60.0])
 JOINT_SPEED_RAD_S = np.radians([150.0, 150.0, 180.0, 300.0, 300.0, 500.0])
+BRAKING = 1.8 * JOINT_ACCELERATION_RAD_S2  # a little below the full 2 a of v^2 = 2 a s, for the discrete steps
 MEMBRANE_STIFFNESS_N_M = 700.0
 RENDER_STATE_SIZE = 3 + ARM_JOINTS + 6
 SAMPLE_S = 1.0 / scene.SAMPLE_RATE_HZ
@@ -54,6 +55,19 @@ class World:
         self._write_arm()
         mujoco.mj_forward(self.model, self.data)
 
+    def place(self, joints: np.ndarray) -> None:
+        """Put the arm at joint angles (6,) [rad], at rest, without moving there; nothing else changes.
+
+        Raises:
+            ValueError: not six finite numbers.
+        """
+        joints = np.asarray(joints, float)
+        if joints.shape != (ARM_JOINTS,) or not np.isfinite(joints).all():
+            raise ValueError(f"joints must be six finite angles [rad], got {joints!r}")
+        self._q, self._dq = joints.copy(), np.zeros(ARM_JOINTS)
+        self._write_arm()
+        mujoco.mj_kinematics(self.model, self.data)
+
     def step(self, dq_command: np.ndarray) -> None:
         """Advance 1/650 s.
 
@@ -81,9 +95,11 @@ class World:
 
     def _follow(self, command: np.ndarray) -> None:
         """Move the joint rates towards the command, all joints together so that the tip keeps its direction."""
-        command = np.clip(command, -JOINT_SPEED_RAD_S, JOINT_SPEED_RAD_S)
-        ahead = self._q + command * SAMPLE_S
-        command[(ahead < scene.JOINT_LOWER_RAD) | (ahead > scene.JOINT_UPPER_RAD)] = 0.0
+        # Never faster than it can still brake before the end of its range.
+        down = np.sqrt(BRAKING * np.maximum(self._q - scene.JOINT_LOWER_RAD, 0.0))
+        up = np.sqrt(BRAKING * np.maximum(scene.JOINT_UPPER_RAD - self._q, 0.0))
+        command = np.minimum(command, np.minimum(up, JOINT_SPEED_RAD_S))
+        command = np.maximum(command, -np.minimum(down, JOINT_SPEED_RAD_S))
         change = command - self._dq
         excess = float(np.max(np.abs(change) / (JOINT_ACCELERATION_RAD_S2 * SAMPLE_S)))
         self._dq = self._dq + change / max(excess, 1.0)
