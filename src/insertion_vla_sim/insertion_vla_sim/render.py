@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib
 import time
 from typing import Literal, Protocol
@@ -36,13 +37,17 @@ class GlRenderer:
     """MuJoCo's OpenGL renderer without a display. Use it only in the thread that made it."""
 
     def __init__(self, backend: str, xml: str, width: int, height: int) -> None:
+        library = {"egl": "EGL", "osmesa": "OSMesa"}[backend]
         try:
+            # Asked first: importing one back end for nothing would keep PyOpenGL from taking the other one.
+            if ctypes.util.find_library(library) is None:
+                raise OSError(f"lib{library} is not installed")
             # `mujoco.Renderer` takes its context from MUJOCO_GL at import time, too early for an option of ours.
             self._context = importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
         except Exception as error:  # every driver fails in its own way, and they all mean the same here
             raise ValueError(
-                f"renderer {backend!r} does not work on this machine ({error}); it needs the system's "
-                f"{'libEGL' if backend == 'egl' else 'libOSMesa'} and the Python package PyOpenGL. Use backend 'rays'."
+                f"renderer {backend!r} does not work on this machine ({error}); it needs the system's lib{library} "
+                "and the Python package PyOpenGL. Use backend 'rays'."
             ) from error
         self.backend = backend
         self._scene = SceneCopy(xml)

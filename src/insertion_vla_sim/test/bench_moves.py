@@ -3,9 +3,10 @@
 import numpy as np
 from insertion_vla_core.geometry import Pose, exp_so3
 from insertion_vla_core.kinematics import inverse, load_arm, twist_to_joint_rates
-from insertion_vla_sim import scene
 from insertion_vla_sim.expert_motion import aligned
 from insertion_vla_sim.world import World
+
+from insertion_vla_sim import scene
 
 ARM = load_arm("meca500")
 TOOL = Pose(np.array([0.0, 0.0, scene.TOOL_LENGTH_M]), np.eye(3))

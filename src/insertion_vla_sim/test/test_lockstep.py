@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from insertion_vla_core.contract import load_contract
 from insertion_vla_core.limits import load_limits
-from insertion_vla_sim import sweep
 from insertion_vla_sim.lockstep import Lockstep, Timing
 from insertion_vla_sim.privileged import PrivilegedPolicy
 from insertion_vla_sim.render import make_renderer
+
+from insertion_vla_sim import sweep
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 LIMITS = load_limits(CONFIG / "limits.yaml")

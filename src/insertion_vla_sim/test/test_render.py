@@ -3,10 +3,11 @@ import pytest
 import yaml
 from bench_moves import advance, before_tube, place
 from insertion_vla_core.calibration import load_calibration
-from insertion_vla_sim import scene
 from insertion_vla_sim.calibration import calibration_text
 from insertion_vla_sim.render import GlRenderer, make_renderer
 from insertion_vla_sim.world import World
+
+from insertion_vla_sim import scene
 
 HUE = {"red": 0, "green": 1, "blue": 2}
 

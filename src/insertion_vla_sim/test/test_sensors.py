@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from bench_moves import advance, before_tube, place
 from insertion_vla_core.aline import surface_distance as seen_distance
-from insertion_vla_sim import scene
 from insertion_vla_sim.sensors import (
     ALINE_BINS,
     ALINE_MAX,
@@ -14,6 +13,8 @@ from insertion_vla_sim.sensors import (
     surface_distance,
 )
 from insertion_vla_sim.world import World
+
+from insertion_vla_sim import scene
 
 
 def seen(world, lines=10):

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from bench_moves import ARM, TOOL, advance, before_tube, place
 from insertion_vla_core.kinematics import NoSolution, forward, inverse, twist_to_joint_rates
-from insertion_vla_sim import scene
 from insertion_vla_sim.randomise import MEMBRANE_DEPTH_M, draw_layout
 from insertion_vla_sim.world import World
+
+from insertion_vla_sim import scene
 
 
 def wander(world: World, steps: int) -> np.ndarray:
