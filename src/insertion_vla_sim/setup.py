@@ -23,7 +23,7 @@ setup(
         "pillow",
         "PyYAML",
     ],
-    extras_require={"test": ["pytest"]},
+    extras_require={"test": ["pytest", "hypothesis", "mecademicpy"]},
     tests_require=["pytest"],
     zip_safe=False,
     entry_points={

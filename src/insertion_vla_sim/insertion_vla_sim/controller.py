@@ -211,20 +211,16 @@ class RobotController:
 
     def set_velocity_wrf(self, twist: Vector) -> None:
         """Tool velocity (6,) [m/s, rad/s] in world axes, worth the velocity timeout; dropped while paused."""
-        self._require_motion()
         world = self.settings.wrf.rotation
-        self._velocity(np.concatenate([world @ twist[:3], world @ twist[3:]]), in_tool_axes=False)
+        self._velocity(np.concatenate([world @ twist[:3], world @ twist[3:]]), False, np.zeros(len(self.q)))
 
     def set_velocity_trf(self, twist: Vector) -> None:
         """Tool velocity (6,) [m/s, rad/s] in tool axes, worth the velocity timeout; dropped while paused."""
-        self._require_motion()
-        self._velocity(np.array(twist, dtype=np.float64), in_tool_axes=True)
+        self._velocity(np.array(twist, dtype=np.float64), True, np.zeros(len(self.q)))
 
     def set_joint_velocity(self, rates: Vector) -> None:
         """Joint velocity (6,) rad/s, worth the velocity timeout; dropped while paused."""
-        self._require_motion()
-        if not self.paused and not self.pending:
-            self._motion.joint_velocity(self.time_s, np.array(rates, dtype=np.float64))
+        self._velocity(np.zeros(6), False, np.array(rates, dtype=np.float64))
 
     def move_joints(self, q: Vector) -> None:
         """Queue a joint move to q (6,) rad."""
@@ -367,9 +363,10 @@ class RobotController:
         if not self.homed:
             raise Refused(codes.NOT_HOMED, "The robot is not homed.")
 
-    def _velocity(self, twist: Vector, in_tool_axes: bool) -> None:
-        if not self.paused and not self.safety_stop and not self.pending:
-            self._motion.velocity(self.time_s, twist, in_tool_axes)
+    def _velocity(self, twist: Vector, in_tool_axes: bool, rates: Vector) -> None:
+        self._require_motion()
+        if not self.paused and not self.safety_stop:
+            self._enqueue("velocity", (twist, in_tool_axes, rates))
 
     def _enqueue(self, kind: str, payload: Any) -> None:
         self._require_motion()

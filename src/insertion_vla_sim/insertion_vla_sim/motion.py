@@ -78,22 +78,11 @@ class MotionQueue:
 
         Args:
             kind: joints or joints_rel (payload (6,) rad), pose or line (tool Pose in the world frame), line_trf or
-                line_wrf (Pose, a step), set (function of the MotionSettings), delay (s) or checkpoint (its number).
+                line_wrf (Pose, a step), velocity (tool twist (6,), whether in tool axes, joint rates (6,)), set (function
+                of the MotionSettings), delay (s) or checkpoint (its number).
             payload: by kind.
         """
         self._commands.append((kind, payload))
-
-    def velocity(self, time_s: float, twist: Vector, in_tool_axes: bool) -> None:
-        """Ask for a tool twist (6,) in base or tool axes until the velocity timeout."""
-        self._joint_target[:] = 0.0
-        self._target, self._in_tool_axes = twist, in_tool_axes
-        self._expires_s = time_s + self.settings.velocity_timeout_s
-
-    def joint_velocity(self, time_s: float, rates: Vector) -> None:
-        """Ask for joint rates (6,) rad/s until the velocity timeout."""
-        self._target = np.zeros(6)
-        self._joint_target = rates
-        self._expires_s = time_s + self.settings.velocity_timeout_s
 
     def drop_velocity(self) -> None:
         """Let the velocity command in force expire now; the arm decelerates."""
@@ -122,7 +111,7 @@ class MotionQueue:
         Raises:
             MotionFault: a queued move cannot be executed.
         """
-        if run and self._runner is None and self._at_rest(time_s):
+        if run and self._runner is None:
             self._next(time_s, q)
         if self._runner is not None:
             return self._follow(dt_s, q, run and not self._aborting)
@@ -131,17 +120,20 @@ class MotionQueue:
     # ---- position mode --------------------------------------------------------------------------------------
 
     def _at_rest(self, time_s: float) -> bool:
-        if time_s < self._rest_until_s:
-            return False
-        self._rest_until_s = -np.inf
         return time_s >= self._expires_s and not self.twist.any() and not self._joint_rates.any()
 
     def _next(self, time_s: float, q: Vector) -> None:
-        """Take commands until one needs time."""
-        while self._commands:
+        """Take commands until one needs time; settings and velocities need not wait for a velocity to expire."""
+        if time_s < self._rest_until_s:
+            return
+        self._rest_until_s = -np.inf
+        while self._commands and (self._at_rest(time_s) or self._commands[0][0] in ("set", "velocity")):
             kind, payload = self._commands.popleft()
             if kind == "set":
                 payload(self.settings)
+            elif kind == "velocity":
+                self._target, self._in_tool_axes, self._joint_target = payload
+                self._expires_s = time_s + self.settings.velocity_timeout_s
             elif kind == "checkpoint":
                 self.reached.append(payload)
             elif kind == "delay":

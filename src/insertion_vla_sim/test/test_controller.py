@@ -170,6 +170,36 @@ def test_pause_stops_a_move_in_mid_path_and_resume_completes_it():
     assert np.allclose(robot.arm.q, target, atol=1e-4)
 
 
+def test_settings_do_not_interrupt_a_velocity_and_moves_wait_for_it():
+    robot = Robot()
+    robot.controller.set_velocity_wrf(np.array([0.0, 0.0, 0.01, 0.0, 0.0, 0.0]))
+    robot.run(10)
+    robot.controller.configure(lambda settings: setattr(settings, "velocity_timeout_s", 0.3))
+    robot.controller.set_velocity_wrf(np.array([0.0, 0.0, 0.01, 0.0, 0.0, 0.0]))
+    robot.controller.move_joints(START)
+    slowest = np.inf
+    for _ in range(180):
+        robot.run(1)
+        slowest = min(slowest, robot.controller.tool_twist(robot.arm.q, robot.arm.dq)[2])
+    assert slowest > 0.0095
+    robot.settle()
+    assert np.allclose(robot.arm.q, START, atol=1e-4)
+
+
+def test_a_velocity_command_waits_for_the_move_before_it():
+    robot = Robot()
+    target = START + np.deg2rad([10.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    robot.controller.move_joints(target)
+    robot.run(5)
+    robot.controller.set_joint_velocity(np.array([-0.5, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    highest = 0.0
+    while not robot.controller.end_of_block:
+        robot.run(1)
+        highest = max(highest, robot.arm.q[0])
+        assert robot.ticks < 2000
+    assert highest == pytest.approx(target[0], abs=1e-3) and robot.arm.q[0] < target[0] - 0.01
+
+
 def test_velocity_commands_are_dropped_while_paused():
     robot = Robot()
     robot.controller.pause()
@@ -344,6 +374,18 @@ def test_an_overloaded_joint_trips_by_its_severity(severity, error):
     robot.run(10)
     assert robot.controller.error_code == error
     assert robot.codes().count(codes.TORQUE_LIMIT_STATUS) == 1
+
+
+def test_a_delay_rests_between_commands_and_ends():
+    robot = Robot()
+    robot.controller.delay(0.2)
+    robot.controller.set_checkpoint(5)
+    robot.controller.delay(0.2)
+    robot.run(120)
+    assert codes.CHECKPOINT_REACHED not in robot.codes()
+    robot.run(20)
+    assert codes.CHECKPOINT_REACHED in robot.codes() and not robot.controller.end_of_block
+    assert robot.settle() == pytest.approx(0.2, abs=0.03)
 
 
 def test_a_full_queue_refuses():

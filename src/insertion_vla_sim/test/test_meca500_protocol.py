@@ -85,7 +85,6 @@ def test_units_on_the_wire_are_mm_deg_and_percent():
     protocol = ready()
     assert protocol.execute("SetTrf(0,0,100,0,0,0)") == []
     assert protocol.execute("SetCartLinVel(20)") == []
-    assert protocol.execute("MoveLinVelWrf(0,0,10,0,0,0)") == []  # dropped: commands are pending
     protocol.controller.update(1.0, START, np.zeros(6))
     assert np.allclose(protocol.controller.settings.trf.position, [0.0, 0.0, 0.1])
     assert protocol.controller.settings.linear_speed == pytest.approx(0.020)
