@@ -77,9 +77,9 @@ class MotionQueue:
         """Queue a command.
 
         Args:
-            kind: joints or joints_rel (payload (6,) rad), pose or line (tool Pose in the world frame), line_trf or
-                line_wrf (Pose, a step), velocity (tool twist (6,), whether in tool axes, joint rates (6,)), set (function
-                of the MotionSettings), delay (s) or checkpoint (its number).
+            kind: joints or joints_rel (payload (6,) rad); pose or line (tool Pose in the world frame); line_trf or
+                line_wrf (Pose, a step); velocity (tool twist (6,), whether in tool axes, joint rates (6,)); set
+                (function of the MotionSettings); delay (s); checkpoint (its number).
             payload: by kind.
         """
         self._commands.append((kind, payload))
