@@ -314,7 +314,9 @@ def test_limits_only_get_tighter(lab):
     assert not set_limit(float("nan")).successful
     assert set_limit(0.003).successful
     lab.moving()
-    slowed = lab.states.wait(lambda m: m.state == ArmState.SLOWED and abs(m.twist[2]) > 0.0025, start=len(lab.states.messages))
+    slowed = lab.states.wait(
+        lambda m: m.state == ArmState.SLOWED and abs(m.twist[2]) > 0.0025, start=len(lab.states.messages)
+    )
     assert abs(slowed.twist[2]) <= 0.003 * 1.001
 
 
