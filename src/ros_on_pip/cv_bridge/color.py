@@ -10,7 +10,7 @@ PACKED_YUV = (Family.UYVY, Family.YUYV)
 FULL_SCALE = {"8U": 255.0, "16U": 65535.0}
 
 
-def cvtColor2(image: np.ndarray, encoding_in: str, encoding_out: str) -> np.ndarray:  # noqa: N802
+def cvtColor2(image: np.ndarray, encoding_in: str, encoding_out: str) -> np.ndarray:
     """A new image in `encoding_out`, (height, width) for one channel, else (height, width, channels).
 
     Between 8 and 16 bits, values are scaled to the full range; other depth changes saturate.

@@ -11,7 +11,7 @@ LABEL_ENCODING = "32SC1"
 GOLDEN_RATIO = 0.618033988749895
 
 
-def cvtColorForDisplay(  # noqa: N802
+def cvtColorForDisplay(
     source: np.ndarray,
     encoding_in: str,
     encoding_out: str = "",

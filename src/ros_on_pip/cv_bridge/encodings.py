@@ -91,17 +91,17 @@ def parse(name: str) -> Encoding:
     return Encoding(name, match[1], channels, Family.NONE)
 
 
-def getCvType(encoding: str) -> int:  # noqa: N802
+def getCvType(encoding: str) -> int:
     """OpenCV's type number of an encoding, for example cv2.CV_8UC3 of 'bgr8'."""
     return parse(encoding).cv_type
 
 
-def CV_MAT_DEPTHWrap(cv_type: int) -> int:  # noqa: N802
+def CV_MAT_DEPTHWrap(cv_type: int) -> int:
     """Depth part of an OpenCV type number, for example cv2.CV_8U of cv2.CV_8UC3."""
     return cv_type % _CHANNEL_STEP
 
 
-def CV_MAT_CNWrap(cv_type: int) -> int:  # noqa: N802
+def CV_MAT_CNWrap(cv_type: int) -> int:
     """Number of channels in an OpenCV type number."""
     return cv_type // _CHANNEL_STEP + 1
 

@@ -12,11 +12,11 @@ class DiagnosticStatusWrapper(DiagnosticStatus):
         """Set the summary: `summary(level, message)`, or `summary(status)` to take over another one's."""
         self.level, self.message = _level_and_message(args)
 
-    def clearSummary(self) -> None:  # noqa: N802
+    def clearSummary(self) -> None:
         """Level OK and no message."""
         self.summary(DiagnosticStatus.OK, "")
 
-    def mergeSummary(self, *args: Any) -> None:  # noqa: N802
+    def mergeSummary(self, *args: Any) -> None:
         """Merge in `mergeSummary(level, message)` or `mergeSummary(status)`.
 
         The higher level wins. Messages of two summaries that are both OK or both not OK are joined by '; ';

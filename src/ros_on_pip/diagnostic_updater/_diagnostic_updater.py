@@ -17,7 +17,7 @@ class DiagnosticTask:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def getName(self) -> str:  # noqa: N802
+    def getName(self) -> str:
         return self.name
 
     def run(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
@@ -43,7 +43,7 @@ class CompositeDiagnosticTask(DiagnosticTask):
         super().__init__(name)
         self.tasks: list[DiagnosticTask] = []
 
-    def addTask(self, t: DiagnosticTask) -> None:  # noqa: N802
+    def addTask(self, t: DiagnosticTask) -> None:
         self.tasks.append(t)
 
     def run(self, stat: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
@@ -76,7 +76,7 @@ class DiagnosticTaskVector:
         self.tasks: list[DiagnosticTaskVector.DiagnosticTaskInternal] = []
         self.lock = threading.Lock()
 
-    def addedTaskCallback(self, task: "DiagnosticTaskVector.DiagnosticTaskInternal") -> None:  # noqa: N802
+    def addedTaskCallback(self, task: "DiagnosticTaskVector.DiagnosticTaskInternal") -> None:
         """Called with each task that is added; a hook for subclasses."""
 
     def add(self, *args: Any) -> None:
@@ -92,7 +92,7 @@ class DiagnosticTaskVector:
             self.tasks.append(task)
             self.addedTaskCallback(task)
 
-    def removeByName(self, name: str) -> bool:  # noqa: N802
+    def removeByName(self, name: str) -> bool:
         """Remove the first task of that name; True if there was one."""
         with self.lock:
             for index, task in enumerate(self.tasks):
@@ -143,7 +143,7 @@ class Updater(DiagnosticTaskVector):
         self.__period = period
         self.timer = self.node.create_timer(period, self.update)
 
-    def setHardwareID(self, hwid: str) -> None:  # noqa: N802
+    def setHardwareID(self, hwid: str) -> None:
         """Name the hardware behind this node; 'none' where there is none."""
         self.hwid = hwid
 
@@ -203,7 +203,7 @@ class Updater(DiagnosticTaskVector):
         ]
         self.publisher.publish(array)
 
-    def addedTaskCallback(self, task: DiagnosticTaskVector.DiagnosticTaskInternal) -> None:  # noqa: N802
+    def addedTaskCallback(self, task: DiagnosticTaskVector.DiagnosticTaskInternal) -> None:
         status = DiagnosticStatusWrapper(name=task.name, hardware_id=self.hwid)
         status.summary(DiagnosticStatus.OK, "Node starting up")
         self.publish(status)

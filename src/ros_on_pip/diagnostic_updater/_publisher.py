@@ -42,7 +42,7 @@ class TopicDiagnostic(HeaderlessTopicDiagnostic):
         self.stamp = TimeStampStatus(stamp)
         self.addTask(self.stamp)
 
-    def tick(self, stamp: Any) -> None:  # type: ignore[override]
+    def tick(self, stamp: Any) -> None:
         """Count one message with this stamp: seconds as a float, or an rclpy Time."""
         self.stamp.tick(stamp)
         super().tick()

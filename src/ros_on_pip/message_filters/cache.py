@@ -33,7 +33,7 @@ class Cache(SimpleFilter):
         self.time_getter = time_getter
         self.connectInput(f)
 
-    def connectInput(self, f: SimpleFilter) -> None:  # noqa: N802
+    def connectInput(self, f: SimpleFilter) -> None:
         self.incoming_connection = f.registerCallback(self.add)
 
     def add(self, msg: Any) -> None:
@@ -46,28 +46,28 @@ class Cache(SimpleFilter):
             del self.cache_msgs[0], self.cache_times[0]
         self.signalMessage(msg)
 
-    def getInterval(self, from_stamp: Time, to_stamp: Time) -> list[Any]:  # noqa: N802
+    def getInterval(self, from_stamp: Time, to_stamp: Time) -> list[Any]:
         """Messages with from_stamp <= time <= to_stamp."""
         assert from_stamp <= to_stamp, "expected from_stamp <= to_stamp"
         return [msg for msg, stamp in self._pairs() if from_stamp <= stamp <= to_stamp]
 
-    def getElemAfterTime(self, stamp: Time) -> Any:  # noqa: N802
+    def getElemAfterTime(self, stamp: Time) -> Any:
         """The oldest message at or after `stamp`, None if there is none."""
         return next((msg for msg, time in self._pairs() if time >= stamp), None)
 
-    def getElemBeforeTime(self, stamp: Time) -> Any:  # noqa: N802
+    def getElemBeforeTime(self, stamp: Time) -> Any:
         """The newest message at or before `stamp`, None if there is none."""
         return next((msg for msg, time in reversed(self._pairs()) if time <= stamp), None)
 
-    def getLastestTime(self) -> Time | None:  # noqa: N802
+    def getLastestTime(self) -> Time | None:
         """Time of the newest message, None if empty (the spelling is upstream's)."""
         return self.cache_times[-1] if self.cache_times else None
 
-    def getOldestTime(self) -> Time | None:  # noqa: N802
+    def getOldestTime(self) -> Time | None:
         """Time of the oldest message, None if empty."""
         return self.cache_times[0] if self.cache_times else None
 
-    def getLast(self) -> Any:  # noqa: N802
+    def getLast(self) -> Any:
         """The newest message, None if empty."""
         latest = self.getLastestTime()
         return None if latest is None else self.getElemAfterTime(latest)

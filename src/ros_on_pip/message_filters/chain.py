@@ -19,7 +19,7 @@ class Chain(SimpleFilter):
         if message_filter is not None:
             self.connectInput(message_filter)
 
-    def connectInput(self, message_filter: SimpleFilter) -> None:  # noqa: N802
+    def connectInput(self, message_filter: SimpleFilter) -> None:
         """Take messages from `message_filter`; only once."""
         if self.incoming_connection is not None:
             raise RuntimeError("this chain is connected to an input already")
@@ -32,7 +32,7 @@ class Chain(SimpleFilter):
         else:
             self.signalMessage(message)
 
-    def addFilter(self, message_filter: Any) -> int:  # noqa: N802
+    def addFilter(self, message_filter: Any) -> int:
         """Append a filter; returns its index."""
         if self._filters:
             last = self._filters[-1]
@@ -42,7 +42,7 @@ class Chain(SimpleFilter):
         self._filters.append(message_filter)
         return len(self._filters) - 1
 
-    def getFilter(self, index: int) -> Any:  # noqa: N802
+    def getFilter(self, index: int) -> Any:
         """The filter at `index`; raises KeyError where there is none."""
         if not 0 <= index < len(self._filters):
             raise KeyError(index)

@@ -64,7 +64,8 @@ class DeltaCompare(CachedComparisonHandler):
     def do_fields_fit(self, field_a: Any, field_b: Any) -> bool:
         if not isinstance(field_a, COMPARABLE) or not isinstance(field_b, COMPARABLE):
             raise TypeError(
-                f"expected fields of type bool, int, float or str, got {type(field_a).__name__} and {type(field_b).__name__}"
+                f"expected fields of type bool, int, float or str, "
+                f"got {type(field_a).__name__} and {type(field_b).__name__}"
             )
         return field_a != field_b
 
@@ -79,7 +80,7 @@ class ComparisonFilter(SimpleFilter):
         if message_filter is not None:
             self.connectInput(message_filter)
 
-    def connectInput(self, message_filter: SimpleFilter) -> None:  # noqa: N802
+    def connectInput(self, message_filter: SimpleFilter) -> None:
         """Take messages from `message_filter`; only once."""
         if self.incoming_connection is not None:
             raise RuntimeError("this filter is connected to an input already")

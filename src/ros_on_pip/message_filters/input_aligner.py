@@ -70,7 +70,7 @@ class InputAligner(SimpleFilter):
         if inputs or filters:
             self.connectInput(*inputs, filters=filters)
 
-    def connectInput(self, *inputs: SimpleFilter, filters: Sequence[SimpleFilter] = ()) -> None:  # noqa: N802
+    def connectInput(self, *inputs: SimpleFilter, filters: Sequence[SimpleFilter] = ()) -> None:
         """Replace all inputs, together with the callbacks registered for them."""
         with self.lock:
             self.disconnectAll()
@@ -78,31 +78,31 @@ class InputAligner(SimpleFilter):
             self.event_queues = [_Input() for _ in sources]
             self.input_connections = [(f, f.registerCallback(self.add, index)) for index, f in enumerate(sources)]
 
-    def disconnectAll(self) -> None:  # noqa: N802
+    def disconnectAll(self) -> None:
         """Stop listening to the inputs."""
         for source, connection in self.input_connections:
             source.unregisterCallback(connection)
         self.input_connections = []
 
-    def registerCallback(self, index: int, callback: Callable[..., Any], *args: Any) -> int:  # type: ignore[override]  # noqa: N802
+    def registerCallback(self, index: int, callback: Callable[..., Any], *args: Any) -> int:
         """Call `callback(message, *args)` with the messages of input `index`, in common order."""
         return self.event_queues[index].output.registerCallback(callback, *args)
 
-    def setName(self, name: str) -> None:  # noqa: N802
+    def setName(self, name: str) -> None:
         self.name = name
 
-    def getName(self) -> str:  # noqa: N802
+    def getName(self) -> str:
         return self.name
 
-    def setInputPeriod(self, index: int, period: Duration) -> None:  # noqa: N802
+    def setInputPeriod(self, index: int, period: Duration) -> None:
         """Tell the expected time between two messages of an input: nobody waits for it before that."""
         self.event_queues[index].period_ns = period.nanoseconds
 
-    def getQueueStatus(self, index: int) -> QueueStatus:  # noqa: N802
+    def getQueueStatus(self, index: int) -> QueueStatus:
         source = self.event_queues[index]
         return QueueStatus(source.active, len(source.heap), source.processed, source.dropped)
 
-    def setupDispatchTimer(self, node: Any, update_rate: Duration) -> None:  # noqa: N802
+    def setupDispatchTimer(self, node: Any, update_rate: Duration) -> None:
         """Dispatch every `update_rate` on a timer of `node`."""
         self.dispatch_timer = node.create_timer(update_rate.nanoseconds / 1e9, self.dispatchMessages)
 
@@ -117,7 +117,7 @@ class InputAligner(SimpleFilter):
             self.last_in_ns = max(self.last_in_ns, stamp_ns)
             heapq.heappush(source.heap, (stamp_ns, next(source.arrival), msg))
 
-    def dispatchMessages(self) -> None:  # noqa: N802
+    def dispatchMessages(self) -> None:
         """Signal everything whose turn has come."""
         with self.lock:
             while any(source.heap for source in self.event_queues) and self._dispatch_first():

@@ -26,7 +26,7 @@ def stamp_of(message: Any, time_getter: TimeGetter, allow_headerless: bool, logg
     if allow_headerless:
         return ROSClock().now()
     get_logger(logger_name).warning(
-        f"a {type(message).__name__} without header.stamp was dropped; pass allow_headerless=True to give such messages "
-        "their arrival time"
+        f"a {type(message).__name__} without header.stamp was dropped; "
+        "pass allow_headerless=True to give such messages their arrival time"
     )
     return None

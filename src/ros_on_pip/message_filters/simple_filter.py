@@ -14,17 +14,17 @@ class SimpleFilter:
     def __init__(self) -> None:
         self.callbacks: dict[int, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
 
-    def registerCallback(self, cb: Callable[..., Any], *args: Any) -> int:  # noqa: N802
+    def registerCallback(self, cb: Callable[..., Any], *args: Any) -> int:
         """Call `cb(*messages, *args)` with every output from now on; returns the connection's number."""
         connection = max(self.callbacks, default=-1) + 1
         self.callbacks[connection] = (cb, args)
         return connection
 
-    def unregisterCallback(self, connection: int) -> None:  # noqa: N802
+    def unregisterCallback(self, connection: int) -> None:
         """Stop calling a registered callback; an unknown number changes nothing."""
         self.callbacks.pop(connection, None)
 
-    def signalMessage(self, *msg: Any) -> None:  # noqa: N802
+    def signalMessage(self, *msg: Any) -> None:
         """Hand one output to all callbacks."""
         # A copy: a callback may connect or disconnect another one.
         for callback, args in list(self.callbacks.values()):

@@ -23,7 +23,7 @@ class Subscriber(SimpleFilter):
     def callback(self, msg: Any) -> None:
         self.signalMessage(msg)
 
-    def getTopic(self) -> str:  # noqa: N802
+    def getTopic(self) -> str:
         return self.topic
 
     def __getattr__(self, name: str) -> Any:

@@ -33,7 +33,7 @@ class TimeSynchronizer(SimpleFilter):
         self.lock = threading.RLock()
         self.connectInput(fs)
 
-    def connectInput(self, fs: Sequence[SimpleFilter]) -> None:  # noqa: N802
+    def connectInput(self, fs: Sequence[SimpleFilter]) -> None:
         # Per input: time in nanoseconds to the message that waits.
         self.queues: list[dict[int, Any]] = [{} for _ in fs]
         self.input_connections = [

@@ -86,7 +86,11 @@ class CliNode:
 
     def _snapshot(self) -> Any:
         node = self.node
-        return node.get_node_names_and_namespaces(), node.get_topic_names_and_types(), node.get_service_names_and_types()
+        return (
+            node.get_node_names_and_namespaces(),
+            node.get_topic_names_and_types(),
+            node.get_service_names_and_types(),
+        )
 
     def _half_known(self) -> bool:
         """Whether a publisher is known whose node is not: the node's own announcement is on its way."""

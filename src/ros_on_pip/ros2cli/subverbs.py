@@ -1,4 +1,4 @@
-"""Verbs of a verb, such as `list` of `ros2 topic list`: modules with `add_arguments(parser)` and `main(args) -> int`."""
+"""Verbs of a verb, such as `list` of `ros2 topic list`; each has `add_arguments(parser)` and `main(args) -> int`."""
 
 import argparse
 import os
@@ -6,8 +6,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rclpy.exceptions import InvalidNodeNameException, InvalidServiceNameException, InvalidTopicNameException
-from rclpy.exceptions import NameValidationException
+from rclpy.exceptions import (
+    InvalidNodeNameException,
+    InvalidServiceNameException,
+    InvalidTopicNameException,
+    NameValidationException,
+)
 
 from ros2cli.errors import CommandError
 

@@ -12,14 +12,10 @@ SERVICE_EVENT_SUFFIX = "/_service_event"
 
 def format_file_size(size: int) -> str:
     """For example '5.1 KiB'."""
-    value = float(size)
-    for unit in UNITS[:-1]:
-        if value < 1024:
-            break
-        value /= 1024
-    else:
-        unit = UNITS[-1]
-    return f"{value:.1f} {unit}" if unit != "B" else f"{size} B"
+    power = 0
+    while size >= 1024 ** (power + 1) and power < len(UNITS) - 1:
+        power += 1
+    return f"{size / 1024**power:.1f} {UNITS[power]}" if power else f"{size} B"
 
 
 def format_seconds(nanoseconds: int) -> str:

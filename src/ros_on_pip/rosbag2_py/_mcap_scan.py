@@ -1,11 +1,12 @@
 """What is in an MCAP file, also in one whose writer was killed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
-from mcap.records import Channel, Message, Schema
+from mcap.records import Channel, McapRecord, Message, Schema
 from mcap.stream_reader import StreamReader
 from rclpy.duration import Duration
 from rclpy.time import Time
@@ -92,11 +93,24 @@ class FileScan:
         )
 
 
-def whole_records(stream: BinaryIO):  # noqa: ANN201 - iterator of mcap records
+class _Exact:
+    """A stream that never gives fewer bytes than were asked for."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        if len(data) < size:
+            raise EOFError
+        return data
+
+
+def whole_records(stream: BinaryIO) -> Iterator[McapRecord]:
     """Records from the start of the file up to its end or to where it was cut off."""
     stream.seek(0)
     try:
-        yield from StreamReader(stream, record_size_limit=None).records
+        yield from StreamReader(_Exact(stream), record_size_limit=None).records
     except (McapError, EOFError, ValueError):
         # The writer was killed in the middle of a record: what is before it is good.
         return

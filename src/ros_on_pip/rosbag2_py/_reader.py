@@ -1,7 +1,7 @@
 """Read the messages of a bag in order."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +71,9 @@ class SequentialReader:
 
     def get_all_message_definitions(self) -> list[MessageDefinition]:
         self._opened()
-        found = {definition.topic_type: definition for file in self._files for definition in FileScan(file).definitions()}
+        found = {
+            definition.topic_type: definition for file in self._files for definition in FileScan(file).definitions()
+        }
         return list(found.values())
 
     def set_filter(self, storage_filter: StorageFilter) -> None:
@@ -182,7 +184,7 @@ def _everything(topic: str) -> bool:
     return True
 
 
-def _predicate(rules: StorageFilter):  # noqa: ANN202 - Callable[[str], bool]
+def _predicate(rules: StorageFilter) -> Callable[[str], bool]:
     """Whether a topic passes; service events are topics of their own names."""
     wanted = {*rules.topics, *rules.services_events}
     unwanted = {*rules.exclude_topics, *rules.exclude_service_events}

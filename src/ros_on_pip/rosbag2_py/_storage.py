@@ -167,7 +167,9 @@ def check_storage(options: StorageOptions) -> None:
         "snapshot_mode": options.snapshot_mode,
     }
     if options.storage_id not in ("", STORAGE_ID):
-        raise RuntimeError(f"expected storage_id '{STORAGE_ID}', got '{options.storage_id}': only MCAP bags are supported")
+        raise RuntimeError(
+            f"expected storage_id '{STORAGE_ID}', got '{options.storage_id}': only MCAP bags are supported"
+        )
     for name, value in unsupported.items():
         if value:
             raise RuntimeError(f"{name} is not supported by this rosbag2_py")

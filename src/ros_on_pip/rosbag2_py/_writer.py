@@ -7,7 +7,7 @@ from rclpy.duration import Duration
 from rclpy.time import Time
 
 from rosbag2_py._compression_options import CompressionMode, CompressionOptions
-from rosbag2_py._mcap_file import McapFile, preset_named
+from rosbag2_py._mcap_file import McapFile, Preset, preset_named
 from rosbag2_py._message_definitions import LocalMessageDefinitionSource
 from rosbag2_py._metadata import MetadataIo
 from rosbag2_py._storage import (
@@ -65,7 +65,9 @@ class SequentialWriter:
         try:
             self._folder.mkdir(parents=True)
         except FileExistsError as error:
-            raise RuntimeError(f"bag folder '{self._folder}' exists already; choose another name or remove it") from error
+            raise RuntimeError(
+                f"bag folder '{self._folder}' exists already; choose another name or remove it"
+            ) from error
         except OSError as error:
             raise RuntimeError(f"cannot make the bag folder '{self._folder}': {error}") from error
         self._topics: dict[str, TopicInformation] = {}
@@ -73,7 +75,7 @@ class SequentialWriter:
         self._files: list[FileInformation] = []
         self._file = self._next_file()
 
-    def _choose_preset(self, name: str):  # noqa: ANN202 - a hook with the return type of preset_named
+    def _choose_preset(self, name: str) -> Preset:
         return preset_named(name)
 
     def create_topic(self, topic: TopicMetadata, message_definition: MessageDefinition | None = None) -> None:
@@ -179,5 +181,5 @@ class SequentialCompressionWriter(SequentialWriter):
             raise RuntimeError(f"expected compression format 'zstd', got '{compression_options.compression_format}'")
         self._compressed = compression_options.compression_mode is not CompressionMode.NONE
 
-    def _choose_preset(self, name: str):  # noqa: ANN202
+    def _choose_preset(self, name: str) -> Preset:
         return preset_named(name or ("zstd_fast" if self._compressed else ""))

@@ -129,7 +129,8 @@ class Set:
             if transition is None:
                 names = ", ".join(entry.transition.label for entry in available.available_transitions) or "nothing"
                 raise CommandError(
-                    f"'{args.transition}' is no transition of '{node}' in state {state_text(cli, node)}; possible: {names}"
+                    f"'{args.transition}' is no transition of '{node}' in state {state_text(cli, node)}; "
+                    f"possible: {names}"
                 )
             change = ChangeState.Request(transition=transition)
             done = call(cli, ChangeState, f"{node}/change_state", change, TRANSITION_TIMEOUT_S).success

@@ -22,11 +22,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-x", "--exclude", "--exclude-regex", dest="exclude", default="", metavar="REGEX",
                         help="do not record topics that match")  # fmt: skip
     parser.add_argument("--exclude-topics", nargs="+", default=[], metavar="TOPIC", help="do not record these")
-    parser.add_argument("--exclude-topic-types", nargs="+", default=[], metavar="TYPE", help="nor topics of these types")
+    parser.add_argument(
+        "--exclude-topic-types", nargs="+", default=[], metavar="TYPE", help="nor topics of these types"
+    )
     parser.add_argument("-o", "--output", metavar="FOLDER", help="folder of the bag (rosbag2_<date>)")
     parser.add_argument("-d", "--max-bag-duration", type=int, default=0, metavar="S", help="new file after this time")
     parser.add_argument("-b", "--max-bag-size", type=int, default=0, metavar="BYTES", help="new file beyond this size")
-    parser.add_argument("--max-cache-size", type=int, default=0, metavar="BYTES", help="memory for a slow disk (100 MiB)")
+    parser.add_argument(
+        "--max-cache-size", type=int, default=0, metavar="BYTES", help="memory for a slow disk (100 MiB)"
+    )
     parser.add_argument("--storage-preset-profile", choices=PRESETS, default="none")
     parser.add_argument("--compression-mode", choices=["none", "file", "message"], default="none",
                         help="file and message both compress the chunks of the MCAP file")  # fmt: skip
