@@ -1,0 +1,5 @@
+"""Event handlers of lifecycle nodes."""
+
+from .on_state_transition import OnStateTransition
+
+__all__ = ["OnStateTransition"]
