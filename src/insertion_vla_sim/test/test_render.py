@@ -1,3 +1,4 @@
+import mujoco
 import numpy as np
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from insertion_vla_sim.world import World
 
 from insertion_vla_sim import scene
 
+SHADOW_SEED = 2  # the hand camera sees both ends of the eye's shadow there
 HUE = {"red": 0, "green": 1, "blue": 2}
 
 
@@ -130,6 +132,17 @@ def test_image_is_lit_and_shadowed(rays):
     assert image.max() > 200 and image.min() < 40 and image.std() > 20.0
 
 
+def test_the_eyes_shadow_lies_where_the_lamp_says(rays, cameras):
+    world = World(SHADOW_SEED)
+    layout = world.layout
+    lamp, eye = layout.lamp_position_m, layout.mount_position_m
+    spot = lamp + (eye - lamp) * (lamp[2] - 0.001) / (lamp[2] - eye[2])
+    image = rays.render("hand", world.render_state())
+    ambient = layout.mat_rgb * (layout.ambient + 0.18) * 255.0
+    assert (pixel(image, cameras, "hand", spot, world) <= ambient + 3.0).all()
+    assert (pixel(image, cameras, "hand", spot + [0.03, 0.0, 0.0], world) > 1.3 * ambient).all()
+
+
 def test_wrong_names_and_states_are_refused(rays):
     state = World(1).render_state()
     with pytest.raises(ValueError, match="camera must be one of front, side, hand, got 'top'"):
@@ -163,8 +176,6 @@ def test_committed_calibration_is_the_worlds(cameras):
     assert np.allclose(content["tool"]["position"], [0.0, 0.0, scene.TOOL_LENGTH_M])
     for view in scene.VIEWS:
         camera = world.model.camera(view).id
-        import mujoco
-
         mujoco.mj_camlight(world.model, world.data)
         pose = cameras[view].in_base(world.flange_pose)
         assert np.allclose(pose.position, world.data.cam_xpos[camera], atol=1e-8)
