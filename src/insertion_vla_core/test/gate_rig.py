@@ -85,6 +85,10 @@ class Rig:
         assert self.state in (State.MOVING, State.SLOWED), self.decisions[-1].reason
         return self.decisions[-1]
 
+    def push(self, offset_m: list[float]) -> None:
+        """Displace the tool by hand."""
+        self.q = self.q + twist_to_joint_rates(ARM, self.q, [*offset_m, 0.0, 0.0, 0.0], TOOL)
+
     def kill_expert(self) -> None:
         self.expert_alive = False
         self._underway.clear()

@@ -7,7 +7,7 @@ import pytest
 from gate_rig import ARM, LIMITS, TOOL, Reference, Rig, line
 from insertion_vla_core.decision import State
 from insertion_vla_core.geometry import Pose, exp_so3, pose_delta
-from insertion_vla_core.kinematics import forward, twist_to_joint_rates
+from insertion_vla_core.kinematics import forward
 
 
 def arc(start: Pose, radius_m: float, speed: float, turn_rate: float) -> Reference:
@@ -86,6 +86,17 @@ def test_the_first_chunk_starts_gently_from_rest() -> None:
     assert speeds.max() < 0.015 * 1.3  # no rush to catch up with the latency
 
 
+def test_after_a_hold_a_late_chunk_sets_in_where_the_tool_stands() -> None:
+    rig = Rig(latency_s=0.3)
+    rig.expert_alive = False
+    rig.run(0.5)
+    rig.follow(line(rig.pose, [0.015, 0.0, 0.0]))
+    rig.expert_alive = True
+    rig.run(0.55)
+    speeds = [float(np.linalg.norm(d.twist[:3])) for d in rig.decisions]
+    assert 0.0145 < max(speeds) < 0.0165
+
+
 def test_a_push_aside_is_brought_back() -> None:
     rig = Rig()
     rig.run(0.2)
@@ -93,7 +104,7 @@ def test_a_push_aside_is_brought_back() -> None:
     rig.aux = 1.0
     rig.follow(reference)
     rig.run(0.5)
-    rig.q = rig.q + twist_to_joint_rates(ARM, rig.q, [0.0005, 0.0, 0.0, 0.0, 0.0, 0.0], TOOL)
+    rig.push([0.0009, 0.0, 0.0])
     pushed = len(rig.joints)
     rig.run(2.0)
     distance, _ = off_path(rig, reference, rig.joints[pushed + 150 :])

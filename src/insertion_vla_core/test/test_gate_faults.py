@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from gate_rig import ARM, LIMITS, NS, Rig, line
+from gate_rig import ARM, DOWN, LIMITS, NS, START_Q, Rig, line
 from insertion_vla_core.chunk import ChunkDropped, ChunkRejected
 from insertion_vla_core.decision import Refused, State
 from insertion_vla_core.geometry import Pose
-from insertion_vla_core.kinematics import forward
+from insertion_vla_core.kinematics import forward, inverse
 from insertion_vla_core.limits import Limits
 
 FORWARD = [0.012, 0.004, -0.006]  # m/s
@@ -350,6 +350,18 @@ def test_row_18_near_a_singularity_the_joints_set_the_speed() -> None:
     assert 0.5 * LIMITS.joint_speed < joint_speeds.max() <= 1.05 * LIMITS.joint_speed
 
 
+def test_row_18_towards_the_stretched_elbow_the_joints_never_race() -> None:
+    q = inverse(ARM, Pose(np.array([0.19, 0.0, 0.20]), DOWN), START_Q)
+    rig = Rig(q=q)
+    rig.follow(line(rig.pose, [0.015, 0.0, 0.0]))
+    rig.run(4.0)
+    joint_speeds = np.abs(np.diff(rig.joints, axis=0)) / 0.01
+    assert joint_speeds.max() <= 1.05 * LIMITS.joint_speed
+    assert any("singular" in d.reason for d in rig.decisions)
+    assert rig.state in (State.HOLD, State.SLOWED)
+    assert np.linalg.norm(rig.decisions[-1].twist[:3]) < 0.001
+
+
 def test_row_18_exactly_singular_holds_and_says_so() -> None:
     q = np.array([0.0, 0.3, -0.2, 0.0, 0.0, 0.0])
     wide = {**LIMITS.model_dump(), "workspace_min": (-0.5, -0.5, 0.0), "workspace_max": (0.6, 0.5, 0.6)}
@@ -428,6 +440,16 @@ def test_row_26_sleeping_itself_the_gate_does_not_blame_the_sensor() -> None:
     decision = rig.gate.step(rig.now_s, rig.now_ns)
     assert decision.state is State.HOLD and not decision.twist.any()
     rig.feed_force()
+    assert rig.tick().state is State.HOLD
+    rig.follow(line(rig.pose, FORWARD))
+    rig.run_until(State.MOVING, 0.5)
+
+
+def test_row_26_samples_that_waited_for_the_gate_are_no_gap() -> None:
+    rig = moving()
+    rig.now_s += 0.022
+    assert rig.gate.force(0.0, rig.now_s) is None  # handed over before the late cycle, with the time of now
+    rig.last_force_s = rig._next_force_s = rig.now_s
     assert rig.tick().state is State.HOLD
     rig.follow(line(rig.pose, FORWARD))
     rig.run_until(State.MOVING, 0.5)

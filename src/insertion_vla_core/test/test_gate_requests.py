@@ -142,6 +142,17 @@ def test_retract_pulls_back_along_the_needle_and_returns_to_where_it_began(in_fa
     rig.assert_stationary()
 
 
+def test_retract_keeps_to_the_line_of_the_needle() -> None:
+    rig = Rig()
+    rig.run(0.1)
+    start = rig.pose
+    rig.gate.retract(0.015, rig.now_s)
+    rig.run(0.5)
+    rig.push([0.0004, 0.0, 0.0])
+    rig.run_until(State.HOLD, 6.0)
+    assert np.linalg.norm((rig.pose.position - start.position)[:2]) < 5e-5
+
+
 def test_retract_stops_if_the_force_rises() -> None:
     rig = faulted()
     rig.gate.retract(0.02, rig.now_s)
