@@ -13,6 +13,7 @@ from insertion_vla_core.clock import ClockOffset
 from insertion_vla_core.wire.force_udp import ForceDecoder
 
 TIMEOUT_S = 0.05  # how long a quiet socket is waited on before the thread looks at the stop flag
+LATE_RUN = 8  # so many late samples in a row: not a network that reorders, but a sender's clock that was set back
 CLOCK_STEP_S = 0.5  # sender and local time apart by more than this between two samples: a clock was set
 SO_RCVBUFFORCE = 33  # Linux; the socket module has no name for it
 
@@ -37,21 +38,23 @@ class SampleOrder:
         self.period_s = 1.0 / rate_hz
         self.statistics = statistics
         self._stamp_s = self._receive_s = float("nan")
+        self._late_run = 0
 
     def accept(self, stamp_s: float, receive_s: float) -> bool:
         """Whether the sample is newer than all before it; receive_s on a steady clock."""
         gap_s = stamp_s - self._stamp_s
         count = self.statistics
-        if abs(gap_s - (receive_s - self._receive_s)) > CLOCK_STEP_S:
+        if abs(gap_s - (receive_s - self._receive_s)) > CLOCK_STEP_S or self._late_run >= LATE_RUN:
             count.clock_steps += 1
         elif gap_s <= 0.0:
             count.late += 1
+            self._late_run += 1
             return False
         elif gap_s > 1.5 * self.period_s:
             count.lost += round(gap_s / self.period_s) - 1
             count.gaps += 1
             count.longest_gap_s = max(count.longest_gap_s, gap_s)
-        self._stamp_s, self._receive_s = stamp_s, receive_s
+        self._stamp_s, self._receive_s, self._late_run = stamp_s, receive_s, 0
         count.received += 1
         return True
 

@@ -10,23 +10,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from ros_graph import Graph, Inbox, open_graph  # isort: skip  (sets the environment before rclpy is imported)
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from emulator import Emulator, environment, running
 from geometry_msgs.msg import PoseStamped, WrenchStamped
-from insertion_vla import qos
 from insertion_vla.messages import chunk_to_message, pose_from_message, time_from_ns
 from insertion_vla.nodes.arm import ArmNode
 from insertion_vla.paths import config_file
 from insertion_vla_core.chunk import Chunk
 from insertion_vla_core.geometry import Pose
-from insertion_vla_interfaces.msg import ActionChunk, ArmState, TaskState
-from insertion_vla_interfaces.srv import Retract
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
+
+from insertion_vla import qos
+from insertion_vla_interfaces.msg import ActionChunk, ArmState, TaskState
+from insertion_vla_interfaces.srv import Retract
 
 DOMAIN, HOST = 51, "127.0.41.3"
 # Ages that a starved test machine keeps; the stops that are measured here do not depend on them.
