@@ -88,11 +88,11 @@ def test_the_first_chunk_starts_gently_from_rest() -> None:
 
 def test_after_a_hold_a_late_chunk_sets_in_where_the_tool_stands() -> None:
     rig = Rig(latency_s=0.3)
-    rig.expert_alive = False
-    rig.run(0.5)
+    rig.permit = False
     rig.follow(line(rig.pose, [0.015, 0.0, 0.0]))
-    rig.expert_alive = True
-    rig.run(0.55)
+    rig.run(0.5)
+    rig.permit = True
+    rig.run(0.3)
     speeds = [float(np.linalg.norm(d.twist[:3])) for d in rig.decisions]
     assert 0.0145 < max(speeds) < 0.0165
 
