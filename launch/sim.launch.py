@@ -25,17 +25,11 @@ def generate_launch_description() -> LaunchDescription:
 
 def emulators(context) -> list:
     given = context.launch_configurations
-    host = check.loopback(given["host"])
-    options = []
+    arguments = ["--host", check.loopback(given["host"]), "--seed", str(check.seed(given["seed"]))]
     if given["video"]:
-        options += ["--video", str(check.video(given["video"]))]
+        arguments += ["--video", str(check.video(given["video"]))]
     if check.yes_no("viewer", given["viewer"]):
-        options += ["--viewer"]
-    # It starts the renderer of the cameras itself.
-    return [_emulator("sim", ["--host", host, "--seed", str(check.seed(given["seed"])), *options])]
-
-
-def _emulator(name: str, arguments: list[str]) -> ExecuteProcess:
-    # Not a Node: an emulator is no ROS process and takes no --ros-args.
-    executable = Path(get_package_prefix(SIM), "lib", SIM, name)
-    return ExecuteProcess(cmd=[str(executable), *arguments], name=name, output="screen")
+        arguments += ["--viewer"]
+    # Not a Node: an emulator is no ROS process and takes no --ros-args. It starts its renderer itself.
+    executable = Path(get_package_prefix(SIM), "lib", SIM, "sim")
+    return [ExecuteProcess(cmd=[str(executable), *arguments], name="sim", output="screen")]

@@ -45,8 +45,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            *(f"{name} = {NAME}.nodes.{name}:main" for name in NODES),
-            *(f"{name} = {NAME}.{name}:main" for name in TOOLS),
+            *(f"{name} = {NAME}.executables:{name}" for name in (*NODES, *TOOLS)),
         ]
     },
 )

@@ -273,8 +273,9 @@ class _Signals:
 
     def __exit__(self, *_: object) -> None:
         signal.set_wakeup_fd(self._wakeup)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        for number in self._before:
+            # The process ends now; on Ctrl-C a second signal comes, one from the terminal and one from launch.
+            signal.signal(number, signal.SIG_IGN)
         self._writer.close()
         self._thread.join(timeout=1.0)
         self._reader.close()

@@ -4,12 +4,15 @@ subscribes: system/state, task/state, arm/state, action_expert/chunk
 calls:      run_insertion's get_result, for the table
 """
 
+import signal
 import sys
+import threading
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from insertion_vla import qos
@@ -65,18 +68,19 @@ class Status(Node):
 
 def main() -> int:
     """Runs until SIGINT or SIGTERM."""
-    rclpy.init()
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Status()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the usual end
-    finally:
-        node.line.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    while not ended.is_set():
+        executor.spin_once(timeout_sec=REFRESH_S)
+    node.line.close()
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.try_shutdown()
     return 0
 
 

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from insertion_vla_core.wire.force_udp import FRAMINGS
@@ -31,6 +32,7 @@ from .emulators.shared_state import SharedState
 # The I/O thread may hold the interpreter this long before a physics tick that is due takes it back.
 SWITCH_INTERVAL_S = 0.0005
 CHECK_RENDERER_EVERY = 65
+LINGER_S = 2.0
 # A renderer that records has its file to finish.
 END_S = 30.0
 
@@ -95,6 +97,7 @@ class Simulation:
         figures = lambda: self.pace.figures()  # noqa: E731
         self.admin = AdminServer(self.loop, args.host, self.bench, figures, self.shared.path, stop.set)
         self.renderer = start_renderer(args, self.shared.path)
+        self._last_s: float | None = None
 
     def run(self) -> None:
         """Tick until asked to stop.
@@ -107,12 +110,20 @@ class Simulation:
         gc.freeze()
         self.pace = Pace(TICK_S)
         told = False
-        while not self.stop.is_set():
+        while not self._ended():
             self.bench.tick(self.pace.wait())
             if self.bench.ticks % CHECK_RENDERER_EVERY == 0:
                 told = check_renderer(self.renderer, told)
         if self.loop.error is not None:
             raise Failed("the I/O thread ended with an error") from self.loop.error
+
+    def _ended(self) -> bool:
+        """Whether to stop: a robot does not vanish under the client that is just stopping it, so that hangs up first."""
+        if not self.stop.is_set():
+            return False
+        if self._last_s is None:
+            self._last_s = time.monotonic() + LINGER_S
+        return not self.bench.robot.stats()["monitors"] or time.monotonic() > self._last_s
 
     def close(self) -> None:
         """Answer what was asked, close every socket, end the renderer."""

@@ -165,7 +165,9 @@ class LifecycleManager(ManagedNode):
         try:
             bring_up(self._peers, self._settings(), self._interrupt, self._twins, self._cause, self._progress)
         except Failure as failure:
-            if self.phase == "active":
+            if self._interrupt.is_set():
+                self._publish(SystemState.DEGRADED, str(failure))  # a person wanted it so
+            else:
                 self._degraded(f"bring-up failed: {failure}")
             return False, str(failure)
         self._active()
