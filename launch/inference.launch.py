@@ -77,8 +77,6 @@ def stack(context) -> list:
         return Node(name=name, executable=executable or name, parameters=[file, clock | parameters], **common)
 
     actions: list = []
-    if "inference" in parts:  # first: it is the first to know that the launch ends
-        actions.append(node("lifecycle_manager", node_names=managed, autostart=autostart))
     if "robot" in parts:
         if simulated:
             actions.append(_emulators(given))
@@ -98,6 +96,8 @@ def stack(context) -> list:
             actions += [node("vlm", policy=policy, views=views), node("action_expert", policy=policy)]
         actions.append(node("task"))
         actions += _people(given, common["namespace"])
+        # The last to start is the first that launch tells to end: it then knows why the others go.
+        actions.append(node("lifecycle_manager", node_names=managed, autostart=autostart))
     if record is not None:
         actions.append(ExecuteProcess(cmd=["ros2", "bag", "record", "--all", "--output", str(record)], output="screen"))
     return actions

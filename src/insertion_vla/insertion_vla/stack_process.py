@@ -28,6 +28,7 @@ class StackProcess:
         """
         self.log = log
         self._show = show
+        self._ending = False
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._file = log.open("w")
         given = [f"{name}:={value}" for name, value in arguments.items()]
@@ -53,7 +54,8 @@ class StackProcess:
         return f"the launch ended with code {code}:\n  " + "\n  ".join(self._tail)
 
     def stop(self) -> int:
-        """Ends the launch as Ctrl-C would and returns its exit code."""
+        """Ends the launch as Ctrl-C would and returns its exit code; what it says meanwhile is in the log only."""
+        self._ending = True
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             if self._process.poll() is None:
                 self._process.send_signal(number)
@@ -74,7 +76,7 @@ class StackProcess:
             self._file.write(line)
             self._file.flush()
             self._tail.append(line.rstrip())
-            if TROUBLE.search(line):
+            if TROUBLE.search(line) and not self._ending:
                 self._show(line.rstrip())
 
 

@@ -101,7 +101,7 @@ class TaskLogic:
     @property
     def permit(self) -> bool:
         """Whether motion is permitted right now."""
-        return self.goal is not None and self._started and self.system_active
+        return self.goal is not None and self._started and self.system_active and self._arm_state is not None
 
     @property
     def shown_phase(self) -> Phase:
@@ -148,15 +148,14 @@ class TaskLogic:
         self._dwell_s = None
         self._touch_s = -math.inf
 
-    def start(self, goal_id: str, now_s: float) -> None:
+    def start(self, goal_id: str) -> None:
         """Permits motion for the goal; an answer that belongs to an older goal changes nothing."""
         if self.goal is None or self.goal.goal_id != goal_id:
             return
-        if self._arm_state is None:
-            self._end(False, "no arm/state was received: check the arm node", now_s)
-            return
         self._started = True
         self.status = "approaching" if self.system_active else f"waiting for the system: {self._system_reason}"
+        if self._arm_state is None:
+            self.status = "waiting for arm/state"
 
     def fail(self, goal_id: str, reason: str, now_s: float) -> bool:
         """Ends the named goal as failed; False when that goal is not the one that runs."""

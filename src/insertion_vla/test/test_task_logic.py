@@ -25,7 +25,7 @@ def ready() -> TaskLogic:
 def running() -> TaskLogic:
     logic = ready()
     logic.accept("a", SENTENCE, 0.0, 0.0)
-    logic.start("a", 0.0)
+    logic.start("a")
     return logic
 
 
@@ -48,7 +48,7 @@ def test_motion_is_permitted_only_between_start_and_end():
     assert not logic.permit
     logic.accept("a", SENTENCE, 0.0, 0.0)
     assert not logic.permit, "the force sensor is not tared yet"
-    logic.start("a", 0.0)
+    logic.start("a")
     assert logic.permit and logic.phase == Phase.APPROACH
     assert logic.fail("a", "cancelled", 1.0)
     assert not logic.permit and logic.phase == Phase.FAILED and logic.outcome.reason == "cancelled"
@@ -59,7 +59,7 @@ def test_a_goal_that_comes_before_the_last_word_of_the_bring_up_waits_for_it():
     logic.system(False, True, "activating task", 0.0)
     logic.accept("a", SENTENCE, 0.0, 0.0)
     logic.arm(HOLD, "", 0.1)
-    logic.start("a", 0.2)
+    logic.start("a")
     assert not logic.permit
     logic.system(True, False, "8 nodes active", 0.3)
     assert logic.permit
@@ -71,8 +71,10 @@ def test_without_any_word_of_the_arm_nothing_is_permitted():
     logic = TaskLogic(TaskSettings())
     logic.system(True, False, "", 0.0)
     logic.accept("a", SENTENCE, 0.0, 0.0)
-    logic.start("a", 0.1)
-    assert not logic.permit and "arm/state" in logic.outcome.reason
+    logic.start("a")
+    assert not logic.permit and "arm/state" in logic.status
+    logic.arm(HOLD, "", 0.2)
+    assert logic.permit
 
 
 def test_full_success():
@@ -210,9 +212,9 @@ def test_what_belongs_to_an_old_goal_never_touches_the_new_one():
     logic.fail("a", "cancelled", 1.0)
     logic.accept("b", SENTENCE, 0.0, 2.0)
     assert not logic.fail("a", "cancelled", 2.1)
-    logic.start("a", 0.0)
+    logic.start("a")
     assert not logic.permit
-    logic.start("b", 0.0)
+    logic.start("b")
     logic.chunk("a", 2.0, "done", 2.2)
     assert logic.permit and logic.phase == Phase.APPROACH and logic.goal.goal_id == "b"
 
@@ -240,10 +242,10 @@ def test_any_sequence_keeps_the_promises(operations):
             except Refused:
                 pass
         elif operation == "start":
-            logic.start(current, now_s)
+            logic.start(current)
             started = current
         elif operation == "start old":
-            logic.start(old, now_s)
+            logic.start(old)
         elif operation == "cancel":
             logic.fail(current, "cancelled", now_s)
             assert logic.goal is None and not logic.permit

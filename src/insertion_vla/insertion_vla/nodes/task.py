@@ -180,7 +180,7 @@ class Task(ManagedNode):
         answer = future.result()
         if answer.success:
             self._tare_deadline_s = None
-            self._logic.start(goal_id, time.monotonic())
+            self._logic.start(goal_id)
             self._publish(time.monotonic())
         else:
             # A sensor that has just started has too few samples yet: give it a moment.
