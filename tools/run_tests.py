@@ -13,7 +13,13 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ["insertion_vla_core", "insertion_vla_policy", "insertion_vla_sim", "insertion_vla"]
+PACKAGES = [
+    "insertion_vla_core",
+    "insertion_vla_policy",
+    "insertion_vla_sim",
+    "insertion_vla_training",
+    "insertion_vla",
+]
 TYPED = ["src/insertion_vla_core/insertion_vla_core", "src/insertion_vla_policy/insertion_vla_policy"]
 
 

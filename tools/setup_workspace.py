@@ -190,7 +190,8 @@ def distribution_constraints():
 
 
 def install_packages(distribution):
-    sets = ["runtime", "sim", "dev"] if distribution else ["ros", "runtime", "sim", "dev"]
+    sets = ["runtime", "sim", "training", "dev"]
+    sets = sets if distribution else ["ros", *sets]
     files = [REQUIREMENTS / f"{name}.txt" for name in sets]
     value = digest([*files, REQUIREMENTS / "constraints.txt"])
     if fresh("packages", value):

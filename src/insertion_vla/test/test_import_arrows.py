@@ -17,6 +17,7 @@ FORBIDDEN = {
     "insertion_vla_core": {"insertion_vla", "insertion_vla_policy", "insertion_vla_sim", "torch", *ROS},
     "insertion_vla_policy": {"insertion_vla", "insertion_vla_sim", *ROS},
     "insertion_vla_sim": {"insertion_vla", "insertion_vla_policy", "torch", *ROS},
+    "insertion_vla_training": {"insertion_vla", *ROS},
     "insertion_vla": {"insertion_vla_sim", "insertion_vla_training"},
 }
 DRIVERS = ("nodes/camera.py", "nodes/force_sensor.py", "nodes/arm.py", "arms", "cameras")

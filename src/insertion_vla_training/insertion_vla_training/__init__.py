@@ -1,0 +1,1 @@
+"""The data half of insertion_vla: bags to datasets, without ROS."""

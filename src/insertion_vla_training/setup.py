@@ -1,0 +1,46 @@
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "insertion_vla_training"
+VERBS = ("preprocess", "inspect", "cache", "export", "recover", "collect")
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="From bags to datasets of insertion_vla: import, preprocess, inspect, cache, export.",
+    license="Apache-2.0",
+    maintainer="insertion_vla maintainers",
+    maintainer_email="maintainers@insertion-vla.example.org",
+    packages=find_packages(exclude=["test"]),
+    package_data={"": ["*.yaml", "*.xml"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        # A machine without ROS needs the definitions to write bags.
+        (f"share/{NAME}/msg", glob("../insertion_vla_interfaces/msg/*.msg")),
+    ],
+    install_requires=[
+        "numpy",
+        "PyYAML",
+        "mcap",
+        "rosbags",
+        "zarr>=3",
+        "h5py",
+        "pyarrow",
+        "av",
+        "opencv-python-headless",
+        "matplotlib",
+        "safetensors",
+        "tqdm",
+    ],
+    extras_require={"test": ["pytest", "hypothesis"]},
+    tests_require=["pytest"],
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            *(f"{verb} = {NAME}.{verb}:main" for verb in VERBS),
+            f"import = {NAME}.import_legacy:main",  # `import` is a word of Python: no module can have that name
+        ]
+    },
+)
