@@ -17,6 +17,7 @@ from launch import LaunchDescription
 
 SHARE = Path(get_package_share_directory("insertion_vla"))
 SCRIPTED = "scripted"  # the simulation's expert with privileged state, to collect data
+LATE = "nice -n 5"  # what may be late gives way to force, robot and actions on a small machine
 PORTS = {"front": 5561, "side": 5562, "hand": 5563}
 ARGUMENTS = (
     ("hardware", "sim", "sim, meca500 or ros2_control"),
@@ -73,8 +74,9 @@ def stack(context) -> list:
     host = check.loopback(given["host"])
     record = check.new_folder("record", given["record"]) if given["record"] else None
 
-    def node(name: str, executable: str = "", **parameters) -> Node:
-        return Node(name=name, executable=executable or name, parameters=[file, clock | parameters], **common)
+    def node(name: str, executable: str = "", prefix: str | None = None, **parameters) -> Node:
+        settings = {"name": name, "executable": executable or name, "parameters": [file, clock | parameters]}
+        return Node(prefix=prefix, **settings, **common)
 
     actions: list = []
     if "robot" in parts:
@@ -88,12 +90,12 @@ def stack(context) -> list:
     if "cameras" in parts:
         for view in views:
             sim = {"driver": "zmq", "device": f"tcp://{host}:{PORTS[view]}"} if simulated else {}
-            actions.append(node(f"camera_{view}", "camera", view=view, **sim))
+            actions.append(node(f"camera_{view}", "camera", LATE, view=view, **sim))
     if "inference" in parts:
         if scripted:
             actions.append(node("scripted_expert", host=host))
         else:
-            actions += [node("vlm", policy=policy, views=views), node("action_expert", policy=policy)]
+            actions += [node("vlm", prefix=LATE, policy=policy, views=views), node("action_expert", policy=policy)]
         actions.append(node("task"))
         actions += _people(given, common["namespace"])
         # The last to start is the first that launch tells to end: it then knows why the others go.
@@ -111,7 +113,7 @@ def _emulators(given: dict) -> IncludeLaunchDescription:
 
 def _people(given: dict, namespace: str) -> list[Node]:
     """What shows the run to people: the status line, and the goal of `instruction:=`."""
-    common = {"package": "insertion_vla", "namespace": namespace, "output": "screen"}
+    common = {"package": "insertion_vla", "namespace": namespace, "output": "screen", "prefix": LATE}
     nodes = []
     if check.yes_no("status", given["status"]):
         nodes.append(Node(executable="status", name="status", **common))
