@@ -109,6 +109,8 @@ class ManagedNode(LifecycleNode):
         problem = self.problem
         result = self._transition("recover", self._dismantle, None, "unconfigured")
         self.problem = problem
+        if result != SUCCESS:
+            self.phase = "finalized"  # it neither works nor stops: only a new process helps
         return result
 
     def _change_state_or_say_why(self, request: ChangeState.Request, response: ChangeState.Response) -> Any:
