@@ -26,9 +26,17 @@ class OutsideWorkspace(ChunkRejected):
 
 
 class ChunkSource:
-    """Watches the sessions behind the chunks."""
+    """Watches the sessions behind the chunks, and counts.
+
+    Attributes:
+        accepted, rejected: Chunks so far.
+        last_rejection: Why the newest rejected one was.
+        newest_ns: Stamp of the newest accepted one, 0 before the first.
+    """
 
     def __init__(self) -> None:
+        self.accepted = self.rejected = self.newest_ns = 0
+        self.last_rejection = ""
         self._seen_s = -math.inf
         self._conflict, self._conflict_s = "", -math.inf
 
@@ -44,9 +52,15 @@ class ChunkSource:
             self._conflict, self._conflict_s = str(error), now_s
             raise
 
-    def followed(self, now_s: float) -> None:
+    def followed(self, chunk: Chunk, now_s: float) -> None:
         """A chunk has been accepted."""
-        self._seen_s = now_s
+        self._seen_s, self.newest_ns = now_s, chunk.stamp_ns
+        self.accepted += 1
+
+    def refused(self, error: ChunkRejected) -> None:
+        """A chunk has been rejected or dropped."""
+        self.last_rejection = str(error)
+        self.rejected += 1
 
     def conflict(self, now_s: float) -> str:
         """That two publishers were seen within the last second, or empty."""

@@ -30,7 +30,7 @@ from insertion_vla_core.kinematics import Arm
 from insertion_vla_core.limiter import Limiter
 from insertion_vla_core.limits import Limits
 from insertion_vla_core.permission import Permission
-from insertion_vla_core.retract import LEAST_M, Retract
+from insertion_vla_core.retract import Retract
 from insertion_vla_core.robot_watch import RobotWatch
 from insertion_vla_core.speed import slew
 
@@ -43,12 +43,7 @@ ZERO = (0.0,) * 6
 
 
 class Gate:
-    """State machine of one arm.
-
-    Args:
-        limits: What the arm may do.
-        arm: Kinematics, for joint speeds.
-        tool: Tool pose (needle tip) in the flange frame.
+    """State machine of one arm; `arm` and `tool` (needle tip in the flange frame) are for the joint speeds.
 
     Attributes:
         state: As in ArmState.msg.
@@ -65,12 +60,8 @@ class Gate:
         self._limiter = Limiter(limits, arm, tool)
         self._reason, self._fault_reason, self._why_empty = "no robot state yet", "", ""
         self._twist, self._scale = list(ZERO), 0.0
-        self._step_s, self._doubt = -math.inf, False
+        self._step_s, self._missed, self._doubt = -math.inf, 0, False
         self._retract: Retract | None = None
-        self._accepted = self._rejected = self._missed = 0
-        self._last_rejection, self._chunk_stamp_ns = "", 0
-
-    # Inputs
 
     def heartbeat(self, permit: bool, goal: str, now_s: float) -> None:
         """Permission to move, from the task; `goal` names the goal it is for."""
@@ -118,7 +109,7 @@ class Gate:
         try:
             path = self._checked(chunk, now_ns, now_s)
         except ChunkRejected as error:
-            self._rejected, self._last_rejection = self._rejected + 1, str(error)
+            self._source.refused(error)
             if not isinstance(error, ChunkDropped):
                 self._executor.clear()
                 self._why_empty = f"chunk rejected: {error}"
@@ -126,9 +117,8 @@ class Gate:
                     self._stand(State.HOLD, self._why_empty)
             raise
         self._executor.start(path, now_ns)
-        self._accepted, self._chunk_stamp_ns, self._why_empty = self._accepted + 1, chunk.stamp_ns, ""
-
-    # The control cycle
+        self._source.followed(chunk, now_s)
+        self._why_empty = ""
 
     def step(self, now_s: float, now_ns: int) -> Decision:
         """Decide what the robot does until the next cycle; call every 10 ms, and never twice to catch up.
@@ -153,10 +143,9 @@ class Gate:
         return decision
 
     def _hold_cause(self, now_s: float, since_s: float) -> str:
-        """Why not to move. `_doubt` is set where it is a force that went bad in motion.
+        """Why not to move; `_doubt` is set where the force went bad in motion, which is a FAULT.
 
-        When this cycle itself came late, the force samples may be waiting behind it: the arm stands still now, and the
-        next cycle judges whether it is a FAULT.
+        Unless this cycle itself came late, and the samples may wait behind it: then the next one in time judges.
         """
         if why := self._watch.problem(now_s):
             self._doubt = self._doubt or self.state in MOVING_STATES
@@ -178,8 +167,8 @@ class Gate:
         speeds = self._watch.tip_speeds()
         limited = self._limiter.limit(wanted, self._twist, self._robot.q, self._robot.pose, speeds, dt_s)
         if limited.blocked:
-            self._executor.clear()
             self._why_empty = limited.factor.reason
+            self._executor.clear()
             return self._ramp_down(now_ns, dt_s)
         self._executor.set_rate(limited.rate, now_ns)
         self._twist, (self._scale, self._reason) = limited.twist, limited.factor
@@ -200,10 +189,10 @@ class Gate:
         if late:  # stand still for a cycle: what looks silent may only be waiting behind this one
             self._twist, self._reason = list(ZERO), "the control cycle came late"
             return self._decision()
-        if problem := self._watch.problem(now_s, retracting=True):
-            return self.fault(problem)
-        if problem := self._robot.problem(now_s):
-            return self._end_retract(retract, problem)
+        if silent := self._watch.problem(now_s, retracting=True):
+            return self.fault(silent)
+        if old := self._robot.problem(now_s):
+            return self._end_retract(retract, old)
         result = retract.step(self._limiter, self._twist, self._robot.q, self._robot.pose, now_s, dt_s)
         if isinstance(result, str):
             return self._end_retract(retract, result)
@@ -213,11 +202,8 @@ class Gate:
 
     def _missing(self, now_s: float) -> str:
         """What is missing or contradicts moving now, force aside; empty if nothing."""
-        return (
-            self._robot.problem(now_s)
-            or self._permission.missing(now_s, self.limits.heartbeat_age)
-            or self._source.conflict(now_s)
-        )
+        permission = self._permission.missing(now_s, self.limits.heartbeat_age)
+        return self._robot.problem(now_s) or permission or self._source.conflict(now_s)
 
     def _checked(self, chunk: Chunk, now_ns: int, now_s: float) -> ChunkPath:
         path = self._source.check(chunk, self._executor, now_ns, now_s)
@@ -228,18 +214,14 @@ class Gate:
         if chunk.goal != self._permission.goal:
             raise ChunkDropped(f"expected a chunk for goal '{self._permission.goal}', got one for '{chunk.goal}'")
         check_motion(path, self._executor.entry(path, now_ns), self._robot.pose, self.limits)
-        self._source.followed(now_s)
         return path
-
-    # What people ask for
 
     def fault(self, reason: str) -> Decision:
         """Stop now and latch; the decision must be sent at once. The first reason is kept until re-armed."""
         self._fault_reason = self._fault_reason or reason
         self._permission.bar_goal()
-        if self._retract is not None:
-            return self._end_retract(self._retract, reason)
-        return self._stand(State.FAULT, self._fault_reason)
+        retract = self._retract
+        return self._end_retract(retract, reason) if retract else self._stand(State.FAULT, self._fault_reason)
 
     def rearm(self, now_s: float) -> None:
         """Leave FAULT for HOLD. The goal that was running stays stopped: re-arming never starts motion.
@@ -261,16 +243,13 @@ class Gate:
         Raises:
             Refused: naming what is wrong or missing.
         """
-        longest = self.limits.retract_distance
-        if not LEAST_M <= distance_m <= longest:
-            raise Refused(f"expected a distance from {LEAST_M:g} to {longest:g} m, got {distance_m:g} m")
         if self.state in (State.OFF, State.RETRACTING):
             raise Refused(f"no retract can start in {self.state.name}")
         if problem := self._robot.problem(now_s) or self._watch.problem(now_s, retracting=True):
             raise Refused(f"no blind retract: {problem}")
+        self._retract = Retract(self._robot.pose, distance_m, self._watch.force_n, self.limits, now_s)
         self._executor.clear()
         self._permission.bar_goal()
-        self._retract = Retract(self._robot.pose, distance_m, self._watch.force_n, self.limits, now_s)
         self.retract_report = None
         self.state, self._reason = State.RETRACTING, "retracting along the needle"
 
@@ -292,19 +271,18 @@ class Gate:
 
     def status(self, now_s: float, now_ns: int) -> GateStatus:
         """Figures for ArmState.msg."""
+        source = self._source
         return GateStatus(
             force_n=self._watch.force_n,
             force_age_s=self._watch.age_s(now_s),
             robot_age_s=self._robot.age_s(now_s),
-            chunk_age_s=(now_ns - self._chunk_stamp_ns) / NS if self._chunk_stamp_ns else math.nan,
+            chunk_age_s=(now_ns - source.newest_ns) / NS if source.newest_ns else math.nan,
             session=self._executor.session,
-            chunks_accepted=self._accepted,
-            chunks_rejected=self._rejected,
-            last_rejection=self._last_rejection,
+            chunks_accepted=source.accepted,
+            chunks_rejected=source.rejected,
+            last_rejection=source.last_rejection,
             missed_deadlines=self._missed,
         )
-
-    # Results
 
     def _end_retract(self, retract: Retract, message: str) -> Decision:
         self._retract, self.retract_report = None, retract.report(message)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from insertion_vla_core.decision import RetractReport
+from insertion_vla_core.decision import Refused, RetractReport
 from insertion_vla_core.geometry import Pose, pose_delta
 from insertion_vla_core.limiter import Limited, Limiter
 from insertion_vla_core.limits import Limits
@@ -28,9 +28,15 @@ class Retract:
         force_n: Newest axial force.
         limits: Speeds and allowed rise of force.
         now_s: Steady time.
+
+    Raises:
+        Refused: the distance is out of bounds.
     """
 
     def __init__(self, start: Pose, distance_m: float, force_n: float, limits: Limits, now_s: float) -> None:
+        longest = limits.retract_distance
+        if not LEAST_M <= distance_m <= longest:
+            raise Refused(f"expected a distance from {LEAST_M:g} to {longest:g} m, got {distance_m:g} m")
         self._start = start
         self._axis: NDArray[np.float64] = -start.rotation[:, 2]
         self._distance_m = distance_m
