@@ -40,7 +40,7 @@ class Ros2ControlSettings(ParameterModel):
         description="JointTrajectory of the joint_trajectory_controller",
     )
     joints: list[str] = Field([], description="joint names, base to flange; empty: those of the arm's file")
-    horizon_s: float = Field(0.1, ge=0.04, le=0.1, description="[s] length of each trajectory, ends at zero velocity")
+    horizon_s: float = Field(0.08, ge=0.04, le=0.1, description="[s] length of each trajectory, ends at zero velocity")
 
 
 class Ros2Control:
