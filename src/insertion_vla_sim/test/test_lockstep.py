@@ -158,19 +158,13 @@ def test_the_gate_refuses_what_a_mad_policy_wants():
     assert np.array_equal(play.world.q, start)
 
 
-def test_pushing_on_against_the_rim_ends_in_a_fault():
+def test_running_into_the_eye_is_stopped_by_the_gate_below_the_hard_limit():
     policy = Still()
     rows = np.outer(np.arange(1, 9) * 0.002, [0.0, 0.0, -1.0, 0.0, 0.0, 0.0])
     policy.action = lambda: Command(rows, np.zeros(8), "down")
-    play = lockstep(1, policy=policy, time_limit_s=20.0)
-    play.gate = type(play.gate)(replace_workspace(), play._arm, play._tool)
-    result = play.run()
-    assert not result.success
-    assert result.reason.startswith("fault") or result.truth.peak_force_n < 2.0
-
-
-def replace_workspace():
-    return LIMITS.model_copy(update={"workspace_min": (0.0, -0.3, -0.1)})
+    result = lockstep(0, policy=policy, time_limit_s=20.0).run()
+    assert not result.success and result.reason.startswith("fault")
+    assert 0.3 < result.truth.peak_force_n < LIMITS.force_hard
 
 
 def test_backbone_needs_a_renderer():
