@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import rclpy
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from ros2cli.errors import CommandError
 
@@ -129,8 +131,15 @@ class CliNode:
             raise not_found("node", full, self.node_names())
         return full
 
-    def full_name(self, name: str) -> str:
-        return name if name.startswith("/") else f"/{name}"
+    @staticmethod
+    def full_name(name: str) -> str:
+        """The fully qualified form of a topic, service, action or node name; CommandError if it cannot be one."""
+        full = name if name.startswith("/") else f"/{name}"
+        try:
+            validate_full_topic_name(full)
+        except InvalidTopicNameException as error:
+            raise CommandError(f"'{name}' is not a valid name: {str(error).splitlines()[0]}") from error
+        return full
 
 
 def is_hidden(name: str) -> bool:

@@ -35,4 +35,6 @@ def fill(message: Any, text: str, stamps: bool = False) -> list[Any]:
     except yaml.YAMLError as error:
         raise CommandError(f"expected YAML such as \"{{field: value}}\", got '{text}'") from error
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise CommandError(f"these values do not fit {type(message).__name__}: {' '.join(str(error).split())}") from error
+        raise CommandError(
+            f"these values do not fit {type(message).__name__}: {' '.join(str(error).split())}"
+        ) from error

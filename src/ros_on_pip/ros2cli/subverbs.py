@@ -6,15 +6,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rclpy.exceptions import (
-    InvalidNodeNameException,
-    InvalidServiceNameException,
-    InvalidTopicNameException,
-    NameValidationException,
-)
-
-from ros2cli.errors import CommandError
-
 BROKEN_PIPE_CODE = 141  # 128 + SIGPIPE, what a shell gives for a program that SIGPIPE ended
 
 
@@ -29,16 +20,9 @@ def add_subverbs(parser: argparse.ArgumentParser, modules: Mapping[str, Any]) ->
 
 
 def run_subverb(args: argparse.Namespace) -> int:
-    """Run what was parsed; names that ROS does not allow end in a sentence, a closed pipe without a word."""
+    """Run what was parsed; a closed pipe ends it without a word."""
     try:
         return args.run(args)
-    except (
-        InvalidNodeNameException,
-        InvalidServiceNameException,
-        InvalidTopicNameException,
-        NameValidationException,
-    ) as error:
-        raise CommandError(" ".join(str(error).split())) from error
     except BrokenPipeError:
         # Nobody reads on (`| head`); the interpreter must not try to flush again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

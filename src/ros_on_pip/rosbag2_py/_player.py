@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
@@ -17,6 +18,7 @@ from rosbag2_py._storage import StorageFilter, StorageOptions
 from rosbag2_py._transport import PlayOptions, check_log_level, own_node
 
 NS_PER_S = 10**9
+ACKNOWLEDGED_WITHIN = Duration(seconds=1)
 
 
 class Player:
@@ -128,7 +130,7 @@ class _Session:
                 break
         # A reliable publisher that goes away at once would take its last messages with it.
         for publisher in self._publishers.values():
-            publisher.wait_for_all_acked()
+            publisher.wait_for_all_acked(ACKNOWLEDGED_WITHIN)
 
     def _play_once(self) -> None:
         begin_s = time.monotonic()

@@ -10,6 +10,8 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProf
 NS_PER_S = 10**9
 # Fast DDS does not tell a publisher's history; this one holds 1.5 s of a 650 Hz topic.
 DEFAULT_DEPTH = 1000
+# A recorder that does not get the processor must not lose: 7 s of 650 Hz. Only waiting messages take memory.
+RECORDING_DEPTH = 5000
 _POLICIES = {
     "history": HistoryPolicy,
     "reliability": ReliabilityPolicy,
@@ -76,7 +78,7 @@ def recording_qos(offered: Sequence[QoSProfile]) -> QoSProfile:
     reliable = all(qos.reliability == ReliabilityPolicy.RELIABLE for qos in offered)
     latched = all(qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for qos in offered)
     return QoSProfile(
-        depth=DEFAULT_DEPTH,
+        depth=RECORDING_DEPTH,
         reliability=ReliabilityPolicy.RELIABLE if offered and reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if offered and latched else DurabilityPolicy.VOLATILE,
     )

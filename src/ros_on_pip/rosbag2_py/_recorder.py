@@ -191,6 +191,7 @@ class _Session:
         if topic in self._options.topic_qos_profile_overrides or _same(wanted, subscription.qos_profile):
             return
         self._log.warning(f"publishers of '{topic}' offer different QoS; subscribing again with what all of them offer")
+        self._subscriptions.take(0.0, self._cache.add)
         self._subscriptions.remove(topic)
         self._recorded[topic] = self._subscriptions.add(topic, subscription.msg_type, wanted)
 
