@@ -12,6 +12,7 @@ from functools import cache
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 PHYSICS_DT_S = 1.0 / 1300.0
 STEPS_PER_SAMPLE = 2
@@ -73,11 +74,11 @@ def static_camera_positions() -> dict[str, np.ndarray]:
     return {view: eye + offset for view, offset in STATIC_CAMERA_FROM_EYE_M.items()}
 
 
-def _numbers(values) -> str:
+def _numbers(values: ArrayLike) -> str:
     return " ".join(f"{v:.9g}" for v in np.asarray(values, float).ravel())
 
 
-def _camera(name: str, position, target, up, fovy: float) -> str:
+def _camera(name: str, position: ArrayLike, target: ArrayLike, up: ArrayLike, fovy: float) -> str:
     axes = look_at(np.asarray(position), np.asarray(target), np.asarray(up))
     return (
         f'<camera name="{name}" pos="{_numbers(position)}" xyaxes="{_numbers(axes[:, 0])} {_numbers(axes[:, 1])}" '

@@ -82,8 +82,8 @@ class Truth:
             membrane = float(layout.membrane_depth_m[i])
             trocars[colour] = Trocar(
                 colour=colour,
-                mouth=tuple(float(v) for v in tube.position),
-                axis=tuple(float(-v) for v in tube.rotation[:, 2]),
+                mouth=_triple(tube.position),
+                axis=_triple(-tube.rotation[:, 2]),
                 membrane_depth_m=membrane,
                 tip_depth_m=depth,
                 lateral_m=float(np.hypot(local[0], local[1])),
@@ -129,3 +129,8 @@ class Truth:
             "overshoot_m": self.overshoot_m,
             "success": self.success(),
         }
+
+
+def _triple(vector: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = vector.tolist()
+    return x, y, z

@@ -169,7 +169,7 @@ def test_opengl_shows_the_same_scene_where_it_is_installed(rays, backend):
     opengl.close()
 
 
-def test_committed_calibration_is_the_worlds(cameras):
+def test_calibration_is_the_worlds(cameras):
     world = World(7)
     content = yaml.safe_load(calibration_text())
     assert list(content["views"]) == list(scene.VIEWS)
