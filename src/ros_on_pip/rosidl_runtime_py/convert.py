@@ -19,7 +19,9 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-_Dumper.add_representer(OrderedDict, lambda dumper, data: dumper.represent_mapping("tag:yaml.org,2002:map", data.items()))
+_Dumper.add_representer(
+    OrderedDict, lambda dumper, data: dumper.represent_mapping("tag:yaml.org,2002:map", data.items())
+)
 
 
 def get_message_slot_types(msg: Any) -> "OrderedDict[str, Any]":
@@ -40,9 +42,7 @@ def message_to_yaml(
     return yaml.dump(plain, Dumper=_Dumper, allow_unicode=True, width=sys.maxsize, default_flow_style=flow_style)
 
 
-def message_to_csv(
-    msg: Any, *, truncate_length: int | None = None, no_arr: bool = False, no_str: bool = False
-) -> str:
+def message_to_csv(msg: Any, *, truncate_length: int | None = None, no_arr: bool = False, no_str: bool = False) -> str:
     """All values of a message in field order, separated by commas."""
     return ",".join(_flat(message_to_ordereddict(msg, truncate_length=truncate_length, no_arr=no_arr, no_str=no_str)))
 
@@ -81,9 +81,7 @@ def plain_value(
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _plain_array(
-    value: Any, type_name: str, slot: Any, truncate_length: int | None, no_arr: bool, no_str: bool
-) -> Any:
+def _plain_array(value: Any, type_name: str, slot: Any, truncate_length: int | None, no_arr: bool, no_str: bool) -> Any:
     if no_arr:
         element, _, size = type_name.removeprefix("sequence<").rstrip(">]").replace("[", ",").partition(",")
         bound = f"[{size.strip()}]" if size else ""
