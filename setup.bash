@@ -19,5 +19,6 @@ if [ "$(cat "$_workspace/.venv/.ros")" = wheels ]; then
     done
     export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
 fi
-source "$_workspace/install/local_setup.bash"
+# colcon's script calls its Python unquoted; the virtual environment's own may lie in a path with spaces.
+COLCON_PYTHON_EXECUTABLE="$(readlink -f "$_workspace/.venv/bin/python")" source "$_workspace/install/local_setup.bash"
 unset _workspace _libs
