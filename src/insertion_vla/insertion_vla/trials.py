@@ -30,6 +30,7 @@ ARGUMENTS = {
 }
 RUNS = Path("runs")
 ACTIVE_TIMEOUT_S = 90.0
+SETTLE_S = 1.0
 REST_TIMEOUT_S = 10.0
 
 
@@ -105,12 +106,15 @@ def _run_all(
 
 def _run_one(seed: int, policy: str, timeout_s: float, client, admin: SimAdmin) -> Trial:
     """Resets the scene and runs one insertion; a fault left by the one before is cleared as a person would."""
+    from insertion_vla.run_client import RunError
     from insertion_vla_interfaces.msg import ArmState
 
     target = admin.ask("reset", seed=seed)["target"]
-    if not client.wait_arm((ArmState.HOLD,), 1.0):
-        client.trigger("arm/rearm")
-        client.wait_arm((ArmState.HOLD,), REST_TIMEOUT_S)
+    if not client.wait_arm((ArmState.HOLD,), SETTLE_S):
+        answer = client.trigger("arm/rearm")
+        if not client.wait_arm((ArmState.HOLD,), REST_TIMEOUT_S):
+            # No trial: the insertion was not even tried.
+            raise RunError(f"the arm cannot be made ready for seed {seed}: {answer.message}")
     client.wait_active(ACTIVE_TIMEOUT_S)
     result = client.run(f"insert the needle into the {target} trocar", timeout_s)
     truth = admin.ask("truth", target=target)["truth"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ _INTS = 4
 _FLOATS = 2 * len(VIEWS) + RENDER_STATE_SIZE
 _BYTES = 8 * (_INTS + _FLOATS)
 _TRIES = 1000
+_BETWEEN_TRIES_S = 0.001  # a writer that was preempted in the middle of a write needs time, not haste
 
 NORMAL, KILLED, FROZEN = 0.0, 1.0, 2.0
 
@@ -105,6 +107,7 @@ class SharedState:
                 reading = RenderInput(int(self._ints[2]), self._state.copy(), self._mode.copy(), self._period_s.copy())
                 if int(self._ints[1]) == before:
                     return reading
+            time.sleep(_BETWEEN_TRIES_S)
         raise RuntimeError("the render state was never at rest; did its writer die in the middle of a write?")
 
     def close(self) -> None:
