@@ -123,7 +123,8 @@ class Simulation:
             return False
         if self._last_s is None:
             self._last_s = time.monotonic() + LINGER_S
-        return not self.bench.robot.stats()["monitors"] or time.monotonic() > self._last_s
+        robot = self.bench.robot.stats()
+        return time.monotonic() > self._last_s or not (robot["controlled_by"] or robot["monitors"])
 
     def close(self) -> None:
         """Answer what was asked, close every socket, end the renderer."""
