@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from insertion_vla_core.strict_yaml import StrictModel, load_strict
+from insertion_vla_core.strict_yaml import StrictModel, load_strict, parse_strict
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TOPIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
@@ -168,6 +168,15 @@ def load_contract(path: str | Path) -> Contract:
         ValueError: it cannot be read or has wrong entries; the message names all of them.
     """
     return load_strict(path, Contract, "a contract")
+
+
+def parse_contract(text: str, place: str) -> Contract:
+    """Read a contract from the text of its YAML, as recordings carry it; `place` names where it stands.
+
+    Raises:
+        ValueError: it has wrong entries; the message names all of them.
+    """
+    return parse_strict(text, Contract, "a contract", place)
 
 
 def contract_hash(contract: Contract) -> str:

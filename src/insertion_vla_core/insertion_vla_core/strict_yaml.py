@@ -54,16 +54,31 @@ def load_strict(path: str | Path, model: type[Model], what: str) -> Model:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"expected {what} in the YAML file {path}, could not read it: {error}") from error
+    return parse_strict(text, model, what, str(path))
+
+
+def parse_strict(text: str, model: type[Model], what: str, place: str) -> Model:
+    """Read YAML text into `model`.
+
+    Args:
+        text: the YAML.
+        model: the pydantic model of its content.
+        what: what the text describes, for messages ("a robot arm").
+        place: where it stands, for messages.
+
+    Raises:
+        ValueError: it is no YAML or has wrong entries; all of them are named.
+    """
     try:
         content = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"expected {what} in {path}, got no valid YAML: {error}") from error
+        raise ValueError(f"expected {what} in {place}, got no valid YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"expected {what} in {path} as keys and values, got {type(content).__name__}")
+        raise ValueError(f"expected {what} in {place} as keys and values, got {type(content).__name__}")
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise ValueError(f"{what} in {path}: " + "; ".join(sentences(error, model))) from None
+        raise ValueError(f"{what} in {place}: " + "; ".join(sentences(error, model))) from None
 
 
 def sentences(error: ValidationError, model: type[BaseModel]) -> list[str]:

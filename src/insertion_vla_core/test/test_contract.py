@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 from insertion_vla_core.chunk import DT_S, HORIZON
-from insertion_vla_core.contract import Contract, contract_hash, differences, load_contract
+from insertion_vla_core.contract import Contract, contract_hash, differences, load_contract, parse_contract
 from insertion_vla_core.kinematics import load_arm
 from insertion_vla_core.stream_rows import check_readable
 
@@ -146,3 +146,10 @@ def test_contracts_cannot_be_changed_once_loaded():
     with pytest.raises(ValueError, match="frozen"):
         contract.name = "other"
     assert isinstance(contract, Contract)
+
+
+def test_the_text_of_a_file_is_the_same_contract():
+    text = SHIPPED.read_text()
+    assert parse_contract(text, "the bag") == load_contract(SHIPPED)
+    with pytest.raises(ValueError, match="the bag: 'imagse' is not a known entry; did you mean 'images'"):
+        parse_contract(text.replace("images:", "imagse:"), "the bag")
