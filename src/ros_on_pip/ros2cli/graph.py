@@ -38,35 +38,63 @@ def add_discovery_arguments(parser: Any) -> None:
 
 @contextmanager
 def cli_node(spin_time: float | None = None) -> Iterator["CliNode"]:
-    """A hidden node. Ctrl-C and SIGTERM raise KeyboardInterrupt while ROS stays up, so that a goal can be cancelled."""
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    node = Node(f"{NODE_PREFIX}_{os.getpid()}", start_parameter_services=False, enable_rosout=False)
+    """A hidden node. ROS stays up on Ctrl-C and SIGTERM, so that a goal can still be canceled."""
+    cli = CliNode(spin_time)
+    previous = {number: signal.signal(number, cli.interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield CliNode(node, spin_time)
+        cli.join_graph()
+        yield cli
     finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
+        cli.leave_graph()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class CliNode:
     """An rclpy node with waits that end as soon as what they wait for is there."""
 
-    def __init__(self, node: Node, spin_time: float | None) -> None:
-        self.node = node
+    def __init__(self, spin_time: float | None) -> None:
+        self.node: Any = None
         self._spin_time = spin_time
         self._executor: SingleThreadedExecutor | None = None
+        self._interrupted = False
+
+    def join_graph(self) -> None:
+        try:
+            rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+            self.node = Node(f"{NODE_PREFIX}_{os.getpid()}", start_parameter_services=False, enable_rosout=False)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise CommandError(f"cannot join ROS domain '{os.environ.get('ROS_DOMAIN_ID', '0')}': {reason}") from error
+
+    def leave_graph(self) -> None:
+        if self.node is not None:
+            self.node.destroy_node()
+        rclpy.try_shutdown()
+
+    def interrupt(self, number: int, frame: Any) -> None:
+        """Signal handler. An exception from here could leave the executor in the middle of something."""
+        self._interrupted = True
+
+    def check_interrupt(self) -> None:
+        """Raise the KeyboardInterrupt of a signal that has come, at a safe place; a second one counts again."""
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep that a signal ends."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.check_interrupt()
+            time.sleep(min(left, POLL_S))
+        self.check_interrupt()
 
     def find(self, look: Callable[[], T | None], timeout_s: float | None = None) -> T | None:
         """What `look` returns as soon as it is not None; None after the discovery timeout."""
         deadline = time.monotonic() + (timeout_s or self._spin_time or FIND_TIMEOUT_S)
         while (found := look()) is None and time.monotonic() < deadline:
-            time.sleep(POLL_S)
+            self.sleep(POLL_S)
         return found
 
     def settle(self) -> None:
@@ -74,7 +102,7 @@ class CliNode:
         begin = last_change = time.monotonic()
         at_first = seen = self._snapshot()
         while True:
-            time.sleep(POLL_S)
+            self.sleep(POLL_S)
             now, current = time.monotonic(), self._snapshot()
             if current != seen:
                 seen, last_change = current, now
@@ -103,11 +131,12 @@ class CliNode:
         )
 
     def spin_once(self, timeout_s: float = 0.1) -> None:
-        """Run what is due; short waits, because Python sees a signal only between them."""
+        """Run what is due; short waits, because a signal counts only between them."""
         if self._executor is None:
             self._executor = SingleThreadedExecutor()
             self._executor.add_node(self.node)
         self._executor.spin_once(timeout_sec=timeout_s)
+        self.check_interrupt()
 
     def spin_until(self, future: Any, timeout_s: float | None = None) -> bool:
         """Spin until a future is done; False after the timeout."""

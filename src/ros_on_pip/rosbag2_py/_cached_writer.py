@@ -55,7 +55,10 @@ class CachedWriter:
             self._closing = True
             self._changed.notify()
         self._thread.join()
-        self._writer.close()
+        try:
+            self._writer.close()
+        except OSError as error:
+            self.failure = self.failure or error
 
     def _run(self) -> None:
         while True:
@@ -69,7 +72,7 @@ class CachedWriter:
                 with self._writing:
                     for entry in batch:
                         self._writer.record(*entry)
-            except OSError as error:
-                # The disk is full or gone: said by the recorder, which then stops.
+            except Exception as error:
+                # The disk is full or gone, or a message is broken: the recorder sees it, stops and says so.
                 self.failure = error
                 return

@@ -12,6 +12,7 @@ from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from rosidl_runtime_py.utilities import get_message
 
+from rosbag2_py._cancel_flag import CancelFlag
 from rosbag2_py._qos import playback_qos
 from rosbag2_py._reader import Entry, SequentialReader
 from rosbag2_py._storage import StorageFilter, StorageOptions
@@ -24,7 +25,7 @@ ACKNOWLEDGED_WITHIN = Duration(seconds=1)
 class Player:
     """Plays until the end of the bag or `cancel`."""
 
-    _cancelled = threading.Event()
+    _cancelled = CancelFlag()
 
     def __init__(self, log_level: str = "info") -> None:
         check_log_level(log_level)
@@ -71,7 +72,7 @@ class _Session:
         reader: SequentialReader,
         storage_options: StorageOptions,
         options: PlayOptions,
-        cancelled: threading.Event,
+        cancelled: CancelFlag,
     ) -> None:
         self._node = node
         self._storage_options = storage_options
@@ -123,7 +124,7 @@ class _Session:
         self._log.info(f"Playback until timestamp: {self._until_ns}")
         if self._options.start_paused:
             # Without keyboard controls nothing resumes a paused player; it waits to be cancelled.
-            self._cancelled.wait()
+            self._cancelled.wait(float("inf"))
         while not self._cancelled.wait(self._options.delay):
             self._play_once()
             if not self._options.loop:

@@ -1,7 +1,6 @@
 """Record topics of the running graph into a bag."""
 
 import re
-import threading
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ from rclpy.topic_or_service_is_hidden import topic_or_service_is_hidden
 from rosidl_runtime_py.utilities import get_message
 
 from rosbag2_py._cached_writer import CachedWriter
+from rosbag2_py._cancel_flag import CancelFlag
 from rosbag2_py._compression_options import CompressionMode, CompressionOptions, compression_mode_from_string
 from rosbag2_py._qos import recording_qos
 from rosbag2_py._raw_subscriptions import GATHER_S, RawSubscriptions
@@ -25,7 +25,7 @@ TAKE_TIMEOUT_S = 0.1
 class Recorder:
     """Records until `cancel`; topics that appear later are recorded too."""
 
-    _cancelled = threading.Event()
+    _cancelled = CancelFlag()
 
     def __init__(self, log_level: str = "info") -> None:
         check_log_level(log_level)
@@ -119,7 +119,7 @@ class _Session:
         self._names = {node.resolve_topic_name(name) for name in options.topics}
         self._excluded = {node.resolve_topic_name(name) for name in options.exclude_topics}
 
-    def run(self, cancelled: threading.Event) -> None:
+    def run(self, cancelled: CancelFlag) -> None:
         self._log.info("Recording...")
         poll_s = self._options.topic_polling_interval.total_seconds()
         next_poll_s = 0.0

@@ -117,7 +117,7 @@ class SequentialWriter:
 
     def split_bagfile(self) -> None:
         """Go on in a new file."""
-        self._finish_file()
+        self._finish(self._opened())
         self._file = self._next_file()
         for name, topic in self._topics.items():
             self._file.add_topic(topic.topic_metadata, self._text_of[name])
@@ -129,9 +129,12 @@ class SequentialWriter:
         """Finish the last file and write metadata.yaml; a second call does nothing."""
         if self._file is None:
             return
-        self._finish_file()
-        self._file = None
-        MetadataIo().write_metadata(str(self._folder), self._metadata(self._files))
+        # Closed from here on, whatever the disk says: __del__ must not try again.
+        file, self._file = self._file, None
+        try:
+            self._finish(file)
+        finally:
+            MetadataIo().write_metadata(str(self._folder), self._metadata(self._files))
 
     def __del__(self) -> None:
         self.close()
@@ -150,8 +153,7 @@ class SequentialWriter:
     def _next_file(self) -> McapFile:
         return McapFile(self._folder / f"{self._folder.name}_{len(self._files)}.mcap", self._preset)
 
-    def _finish_file(self) -> None:
-        file = self._opened()
+    def _finish(self, file: McapFile) -> None:
         self._files.append(file.information())
         file.close(MetadataIo().serialize_metadata(self._metadata(self._files)))
 

@@ -1,6 +1,7 @@
 """`ros2 bag` and the recorder and player under it, against live topics."""
 
 import datetime
+import errno
 import signal
 import threading
 
@@ -21,6 +22,7 @@ from rosbag2_py import (
     StorageOptions,
     TopicMetadata,
 )
+from rosbag2_py._mcap_file import McapFile
 from std_msgs.msg import String
 
 LATCHED = DurabilityPolicy.TRANSIENT_LOCAL
@@ -125,6 +127,23 @@ def test_topics_are_chosen(graph, recording, options, wanted):
         wait_for(publishers[name].get_subscription_count, f"the subscription of {name}")
     recorded = set(counts(stop()))
     assert recorded & set(publishers) == wanted
+
+
+def test_a_full_disk_ends_the_recording_and_keeps_what_is_there(graph, tmp_path, monkeypatch):
+    write = McapFile.write
+
+    def until_full(self, *arguments):
+        if self.message_count == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, *arguments)
+
+    monkeypatch.setattr(McapFile, "write", until_full)
+    publisher = graph.node.create_publisher(String, "/talk", QoSProfile(depth=10, durability=LATCHED))
+    for number in range(5):
+        publisher.publish(String(data=str(number)))
+    with pytest.raises(RuntimeError, match="cannot write to .*No space left"):
+        Recorder("warn").record(StorageOptions(uri=str(tmp_path / "bag")), RecordOptions(topics=["/talk"]))
+    assert [deserialize_message(e.data, String).data for e in entries(tmp_path / "bag")] == ["0", "1", "2"]
 
 
 def test_wrong_options_are_refused(tmp_path):

@@ -71,6 +71,7 @@ def test_echo_cuts_long_arrays(ros2):
         (["hz", "/fasst", "--spin-time", "0.3"], "no topic '/fasst' found"),
         (["info", "/fasst", "--spin-time", "0.3"], "no topic '/fasst' found"),
         (["echo", "/fast", "--field", "wrenche"], "invalid field 'wrenche': WrenchStamped has header, wrench"),
+        (["echo", "/fast", "std_msgs/msg/String"], "topic '/fast' has type geometry_msgs/msg/WrenchStamped, not"),
         (["echo", "/fast", "std_msgs/msg/Sting"], "unknown message type 'std_msgs/msg/Sting'"),
         (["echo", "/fa st", "std_msgs/msg/String"], "'/fa st' is not a valid name: Invalid topic name"),
         (["pub", "/x", "std_msgs/msg/String", "{date: 1}"], "String has no field 'date'; its fields are data"),

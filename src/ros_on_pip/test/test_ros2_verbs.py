@@ -24,6 +24,12 @@ def test_node_list_and_info(ros2):
     assert "/_hidden" not in out
 
 
+def test_a_wrong_domain_is_told(ros2, monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "many")
+    code, _, errors = ros2("node", "list")
+    assert code == 1 and errors.startswith("ros2 node: cannot join ROS domain 'many': ") and errors.count("\n") == 1
+
+
 def test_lifecycle(ros2):
     node = "/arm/driver"
     assert ros2("lifecycle", "nodes") == (0, f"{node}\n", "")

@@ -1,5 +1,6 @@
 """`ros2 node`."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 
 from ros2cli.graph import CliNode, add_discovery_arguments, cli_node, is_hidden
@@ -23,6 +24,8 @@ class List:
         if args.count_nodes:
             print(len(names))
             return 0
+        if len(set(names)) < len(names):
+            print("WARNING: there are nodes that share an exact name", file=sys.stderr)
         for name in names:
             print(name)
         return 0

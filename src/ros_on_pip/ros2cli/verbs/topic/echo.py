@@ -82,6 +82,9 @@ def main(args: Namespace) -> int:
         if args.message_type:
             # QoS follows the publishers: give the ones that are there a moment to appear.
             cli.find(lambda: cli.node.get_publishers_info_by_topic(topic) or None, timeout_s=0.5)
+            types = {info.topic_type for info in cli.node.get_publishers_info_by_topic(topic)}
+            if types and args.message_type not in types:
+                raise CommandError(f"topic '{topic}' has type {', '.join(sorted(types))}, not {args.message_type}")
         offered = [info.qos_profile for info in cli.node.get_publishers_info_by_topic(topic)]
         done = []
         failures = []

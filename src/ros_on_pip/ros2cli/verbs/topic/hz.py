@@ -75,6 +75,7 @@ def main(args: Namespace) -> int:
             if subscriptions.take(0.1, lambda _topic, _data, receive_ns, *_: intervals.add(receive_ns)):
                 total += 1
                 time.sleep(GATHER_S)
+            cli.check_interrupt()
             if time.monotonic() < next_report_s:
                 continue
             next_report_s += REPORT_EVERY_S

@@ -68,6 +68,6 @@ def main(args: Namespace) -> int:
             if args.print and count % args.print == 0:
                 print(f"publishing #{count}: {message!r}\n", flush=True)
             if not times or count < times:
-                time.sleep(max(0.0, begin_s + count / args.rate - time.monotonic()))
-        time.sleep(args.keep_alive)
+                cli.sleep(begin_s + count / args.rate - time.monotonic())
+        cli.sleep(args.keep_alive)
     return 0
