@@ -15,13 +15,15 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
+from insertion_vla import qos
 from insertion_vla.live_line import LiveLine
 from insertion_vla.run_view import RunView
 from insertion_vla.status import REFRESH_S, watch
 from insertion_vla_interfaces.action import RunInsertion
-from insertion_vla_interfaces.msg import ArmState, SystemState
+from insertion_vla_interfaces.msg import ArmState, SystemState, TaskState
 
 ANSWER_TIMEOUT_S = 10.0
+SILENCE_S = 5.0
 GRACE_S = 15.0  # on top of a goal's own time limit
 
 
@@ -51,7 +53,9 @@ class RunClient:
         self.first_motion_s = math.nan  # time.monotonic of the first MOVING
         self._line, self._trouble, self._interrupted = line, trouble, interrupted
         watch(self.node, self.view)
-        self.node.create_subscription(ArmState, "arm/state", self._on_arm, 10)
+        self._task_s = 0.0
+        self.node.create_subscription(ArmState, "arm/state", self._on_arm, qos.STATE)
+        self.node.create_subscription(TaskState, "task/state", self._on_task, qos.STATE)
         self._action = ActionClient(self.node, RunInsertion, "run_insertion")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
@@ -77,8 +81,11 @@ class RunClient:
         future = handle.get_result_async()
         limit_s = (timeout_s or 600.0) + GRACE_S
         try:
-            if not self._spin(future.done, limit_s, self._show):
+            self._task_s = time.monotonic()
+            if not self._spin(lambda: future.done() or self._task_silent(), limit_s, self._show):
                 raise RunError(f"no result within {limit_s:g} s")
+            if not future.done():
+                raise RunError(f"the task node has not been heard for {SILENCE_S:g} s: {self._system_words()}")
         except Interrupted:
             self._interrupted.clear()
             self._wait(handle.cancel_goal_async())
@@ -115,6 +122,12 @@ class RunClient:
     def _on_arm(self, message: ArmState) -> None:
         if math.isnan(self.first_motion_s) and message.state in (ArmState.MOVING, ArmState.SLOWED):
             self.first_motion_s = time.monotonic()
+
+    def _on_task(self, _: TaskState) -> None:
+        self._task_s = time.monotonic()
+
+    def _task_silent(self) -> bool:
+        return time.monotonic() - self._task_s > SILENCE_S
 
     def _settled(self) -> bool:
         system = self.view.system

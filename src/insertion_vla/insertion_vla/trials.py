@@ -32,6 +32,7 @@ RUNS = Path("runs")
 ACTIVE_TIMEOUT_S = 90.0
 SETTLE_S = 1.0
 REST_TIMEOUT_S = 10.0
+SAME_STATES = 4  # of arm/state, 50 ms apart
 
 
 def main() -> int:
@@ -116,7 +117,11 @@ def _run_one(seed: int, policy: str, timeout_s: float, client, admin: SimAdmin) 
             # No trial: the insertion was not even tried.
             raise RunError(f"the arm cannot be made ready for seed {seed}: {answer.message}")
     client.wait_active(ACTIVE_TIMEOUT_S)
+    for _ in range(SAME_STATES):
+        client.wait_arm((ArmState.HOLD,), SETTLE_S)  # by now the task node has heard it too
     result = client.run(f"insert the needle into the {target} trocar", timeout_s)
+    if not result.success and result.duration == 0.0:
+        raise RunError(f"the goal for seed {seed} was refused: {result.reason}")
     truth = admin.ask("truth", target=target)["truth"]
     return Trial(
         policy=policy,

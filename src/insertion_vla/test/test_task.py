@@ -168,6 +168,22 @@ def test_a_full_run_succeeds_with_its_figures(lab):
     assert lab.retracts == []
 
 
+def test_goal_after_goal_whatever_the_outcome(lab):
+    for aux in (0.0, 2.0, 0.0, 2.0):
+        handle = lab.send(timeout=0.5 if aux == 0.0 else 0.0)
+        lab.permitted(handle)
+        lab.pose(0.1)
+        lab.chunk(goal_id(handle), 1.0)
+        lab.states.wait(lambda m, me=goal_id(handle): m.goal_id == me and m.phase == TaskState.INSERT)
+        lab.pose(0.09)
+        lab.chunk(goal_id(handle), max(1.0, aux))
+        future = handle.get_result_async()
+        while not future.done():
+            lab.force(0.1)
+            lab.states.wait_count(len(lab.states.messages) + 1)
+        assert future.result().result.success == (aux == 2.0), future.result().result.reason
+
+
 def test_the_permission_ends_when_the_goal_is_cancelled(lab):
     handle = lab.send()
     lab.permitted(handle)

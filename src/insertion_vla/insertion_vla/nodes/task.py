@@ -203,8 +203,11 @@ class Task(ManagedNode):
         self._publish(time.monotonic())
         self._ended.set_result(outcome)
         self._handle, self._tare_deadline_s = None, None
-        log = self.get_logger().info if outcome.success else self.get_logger().warning
-        log(f"goal {'succeeded' if outcome.success else 'failed'}: {outcome.reason}")
+        # Two calls: rclpy refuses one line of code that logs with different severities.
+        if outcome.success:
+            self.get_logger().info(f"goal succeeded: {outcome.reason}")
+        else:
+            self.get_logger().warning(f"goal failed: {outcome.reason}")
         if self.params.auto_retract and self._logic.system_active:
             request = Retract.Request(distance=self.params.auto_retract_distance_m)
             self._retract.call_async(request).add_done_callback(self._on_retracted)
