@@ -12,6 +12,7 @@ from rosbag2_py._metadata import MetadataIo
 from rosbag2_py._player import Player
 from rosbag2_py._reader import SequentialCompressionReader, SequentialReader, get_registered_readers
 from rosbag2_py._recorder import Recorder
+from rosbag2_py._rewrite import bag_rewrite
 from rosbag2_py._storage import (
     BagMetadata,
     ConverterOptions,
@@ -59,6 +60,7 @@ __all__ = [
     "StorageOptions",
     "TopicInformation",
     "TopicMetadata",
+    "bag_rewrite",
     "compression_mode_from_string",
     "compression_mode_to_string",
     "get_default_storage_id",

@@ -1,24 +1,21 @@
 """Record topics of the running graph into a bag."""
 
-import re
 import time
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.topic_or_service_is_hidden import topic_or_service_is_hidden
 from rosidl_runtime_py.utilities import get_message
 
 from rosbag2_py._cached_writer import CachedWriter
 from rosbag2_py._cancel_flag import CancelFlag
-from rosbag2_py._compression_options import CompressionMode, CompressionOptions, compression_mode_from_string
 from rosbag2_py._qos import recording_qos
 from rosbag2_py._raw_subscriptions import GATHER_S, RawSubscriptions
+from rosbag2_py._selection import Selection
 from rosbag2_py._storage import ConverterOptions, StorageOptions, TopicMetadata
 from rosbag2_py._transport import RecordOptions, check_log_level, own_node
-from rosbag2_py._writer import SequentialCompressionWriter, SequentialWriter
+from rosbag2_py._writer import writer_for
 
-SERVICE_EVENT_SUFFIX = "/_service_event"
 TAKE_TIMEOUT_S = 0.1
 
 
@@ -46,7 +43,7 @@ class Recorder:
             RuntimeError: The options are wrong, the bag exists, or the disk failed (what was written is kept).
         """
         selection = Selection(record_options)
-        writer = _writer(record_options)
+        writer = writer_for(record_options)
         writer.open(storage_options, ConverterOptions("cdr", "cdr"))
         cache = CachedWriter(writer, storage_options.max_cache_size)
         try:
@@ -57,50 +54,6 @@ class Recorder:
             Recorder._cancelled.clear()
         if cache.failure is not None:
             raise RuntimeError(f"recording ended: cannot write to '{storage_options.uri}': {cache.failure}")
-
-
-def _writer(options: RecordOptions) -> SequentialWriter:
-    mode = compression_mode_from_string(options.compression_mode)
-    if mode is CompressionMode.NONE and not options.compression_format:
-        return SequentialWriter()
-    if mode is CompressionMode.NONE:
-        mode = CompressionMode.MESSAGE
-    return SequentialCompressionWriter(CompressionOptions(options.compression_format or "zstd", mode))
-
-
-class Selection:
-    """Which topics of the graph the options ask for."""
-
-    def __init__(self, options: RecordOptions) -> None:
-        if options.rmw_serialization_format not in ("", "cdr"):
-            raise RuntimeError(f"expected serialization format 'cdr', got '{options.rmw_serialization_format}'")
-        if not (options.all_topics or options.topics or options.topic_types or options.regex):
-            raise RuntimeError("nothing to record: expected all topics, names, types or a regular expression")
-        self._options = options
-        self._include = _pattern(options.regex)
-        self._exclude = _pattern(options.exclude_regex)
-
-    def wants(self, topic: str, type_name: str, names: set[str], excluded: set[str]) -> bool:
-        """Whether to record a topic; `names` and `excluded` are the options' names, fully qualified."""
-        options = self._options
-        if topic.endswith(SERVICE_EVENT_SUFFIX) or topic in excluded or type_name in options.exclude_topic_types:
-            return False
-        if self._exclude is not None and self._exclude.search(topic):
-            return False
-        if topic in names:
-            return True
-        if topic_or_service_is_hidden(topic) and not options.include_hidden_topics:
-            return False
-        if options.all_topics or type_name in options.topic_types:
-            return True
-        return self._include is not None and self._include.search(topic) is not None
-
-
-def _pattern(text: str) -> "re.Pattern[str] | None":
-    try:
-        return re.compile(text) if text else None
-    except re.error as error:
-        raise RuntimeError(f"expected a regular expression, got '{text}': {error}") from error
 
 
 class _Session:

@@ -6,7 +6,7 @@ from pathlib import Path
 from rclpy.duration import Duration
 from rclpy.time import Time
 
-from rosbag2_py._compression_options import CompressionMode, CompressionOptions
+from rosbag2_py._compression_options import CompressionMode, CompressionOptions, compression_mode_from_string
 from rosbag2_py._mcap_file import McapFile, Preset, preset_named
 from rosbag2_py._message_definitions import LocalMessageDefinitionSource
 from rosbag2_py._metadata import MetadataIo
@@ -21,6 +21,7 @@ from rosbag2_py._storage import (
     TopicMetadata,
     check_storage,
 )
+from rosbag2_py._transport import RecordOptions
 
 SEQUENCE_LIMIT = 1 << 32  # MCAP stores 32 bits
 NS_PER_S = 10**9
@@ -185,3 +186,13 @@ class SequentialCompressionWriter(SequentialWriter):
 
     def _choose_preset(self, name: str) -> Preset:
         return preset_named(name or ("zstd_fast" if self._compressed else ""))
+
+
+def writer_for(options: RecordOptions) -> SequentialWriter:
+    """The writer that compresses, or does not, as the options ask for."""
+    mode = compression_mode_from_string(options.compression_mode)
+    if mode is CompressionMode.NONE and not options.compression_format:
+        return SequentialWriter()
+    if mode is CompressionMode.NONE:
+        mode = CompressionMode.MESSAGE
+    return SequentialCompressionWriter(CompressionOptions(options.compression_format or "zstd", mode))

@@ -84,8 +84,8 @@ def test_colours_change_places():
 def test_depth_is_scaled_between_8_and_16_bits_only():
     eight = BRIDGE.cv2_to_imgmsg(np.array([[0, 1, 255]], np.uint8), "mono8")
     assert BRIDGE.imgmsg_to_cv2(eight, "mono16").tolist() == [[0, 257, 65535]]
-    sixteen = BRIDGE.cv2_to_imgmsg(np.array([[0, 300, 65535]], np.uint16), "mono16")
-    assert BRIDGE.imgmsg_to_cv2(sixteen, "mono8").tolist() == [[0, 1, 255]]
+    sixteen = BRIDGE.cv2_to_imgmsg(np.array([[0, 400, 65535]], np.uint16), "mono16")
+    assert BRIDGE.imgmsg_to_cv2(sixteen, "mono8").tolist() == [[0, 2, 255]]
     metres = BRIDGE.cv2_to_imgmsg(np.array([[-1.0, 2.5, 1e9]], np.float32))
     assert BRIDGE.imgmsg_to_cv2(metres, "16UC1").tolist() == [[0, 2, 65535]]
 

@@ -181,6 +181,18 @@ def test_a_composite_merges_its_tasks():
     assert list(values(status)) == ["warm", "fine", "loose"]
 
 
+def test_a_task_of_a_composite_starts_from_the_summary_that_came_in():
+    both = CompositeDiagnosticTask("both")
+
+    def fail(status):
+        status.summary(ERROR, "loose")
+        return status
+
+    both.addTask(FunctionDiagnosticTask("fails", fail))
+    both.addTask(FunctionDiagnosticTask("says nothing", lambda status: status))
+    assert both.run(DiagnosticStatusWrapper(level=WARN, message="given")).message == "loose; given"
+
+
 def test_the_updater_publishes_every_task_by_node_name(node):
     updater = Updater(node, period=0.5)
     sent = record(updater)

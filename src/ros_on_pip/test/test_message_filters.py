@@ -111,7 +111,7 @@ def test_scrambled_sequences_are_recombined(count):
 
 def test_the_nearest_message_within_the_slop_is_taken_once():
     a, b, out = two_inputs(ApproximateTimeSynchronizer, 10, 0.1)
-    near, far = stamped(1.02), stamped(1.06)
+    near, far = stamped(1.02), stamped(0.95)
     a.signalMessage(far)
     a.signalMessage(near)
     first, second, third = stamped(1.0), stamped(1.01), stamped(1.02)

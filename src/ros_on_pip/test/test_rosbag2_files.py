@@ -330,6 +330,28 @@ def test_compression_writes_chunks_that_every_reader_can_read(tmp_path):
         rosbag2_py.SequentialCompressionWriter(rosbag2_py.CompressionOptions("lz5", mode))
 
 
+def test_bags_are_merged_and_written_again(tmp_path):
+    first = write(tmp_path / "first", [("/a", 1), ("/b", 3), ("/a", 5)])
+    second = write(tmp_path / "second", [("/c", 2), ("/a", 4)])
+    config = tmp_path / "outputs.yaml"
+    outputs = [
+        {"uri": str(tmp_path / "everything"), "storage_id": "mcap"},
+        {"uri": str(tmp_path / "some"), "topics": ["a", "/c"], "exclude": "c$", "storage_preset_profile": "zstd_fast"},
+    ]
+    config.write_text(yaml.safe_dump({"output_bags": outputs}))
+    rosbag2_py.bag_rewrite([StorageOptions(uri=str(first)), StorageOptions(uri=str(second))], str(config))
+    assert places(opened(tmp_path / "everything")) == [("/a", 1), ("/c", 2), ("/b", 3), ("/a", 4), ("/a", 5)]
+    assert places(opened(tmp_path / "some")) == [("/a", 1), ("/a", 4), ("/a", 5)]
+
+
+@pytest.mark.parametrize("content", ["- key: value", "output_bags: {key: value}", "output_bags: [{uri: x, sped: 2}]"])
+def test_wrong_outputs_are_refused(tmp_path, content):
+    config = tmp_path / "outputs.yaml"
+    config.write_text(content)
+    with pytest.raises(RuntimeError, match="output_bags|sped"):
+        rosbag2_py.bag_rewrite([], str(config))
+
+
 def test_definitions_contain_all_used_types():
     source = LocalMessageDefinitionSource()
     twist = source.get_full_text("geometry_msgs/msg/TwistStamped")
