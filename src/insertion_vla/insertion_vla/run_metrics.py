@@ -42,10 +42,9 @@ class RunMetrics:
 
     @property
     def action_rate_hz(self) -> float:
-        """Chunks per second between the first and the last one, NaN with fewer than two."""
-        if self.chunks < 2:
-            return math.nan
-        return (self.chunks - 1) / ((self._stamps_ns[-1] - self._stamps_ns[0]) * 1e-9)
+        """Chunks per second between the first and the last one, NaN when they span no time."""
+        span_s = (self._stamps_ns[-1] - self._stamps_ns[0]) * 1e-9 if self._stamps_ns else 0.0
+        return (self.chunks - 1) / span_s if span_s > 0.0 else math.nan
 
     @property
     def action_interval_p99_s(self) -> float:

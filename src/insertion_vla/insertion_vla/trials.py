@@ -112,6 +112,7 @@ def _run_one(seed: int, policy: str, timeout_s: float, client, admin: SimAdmin) 
 
     target = admin.ask("reset", seed=seed)["target"]
     if not client.wait_arm((ArmState.HOLD,), SETTLE_S):
+        client.trigger("force_sensor/tare")  # without newtons the gate refuses to be armed
         answer = client.trigger("arm/rearm")
         if not client.wait_arm((ArmState.HOLD,), REST_TIMEOUT_S):
             # No trial: the insertion was not even tried.

@@ -109,6 +109,9 @@ class Lab:
     def forbidden(self, start: int = 0) -> TaskState:
         return self.states.wait(lambda m: not m.permit, start=start)
 
+    def inserting(self, me: str) -> TaskState:
+        return self.states.wait(lambda m: m.goal_id == me and m.phase == TaskState.INSERT)
+
     def phase(self, phase: int, start: int = 0) -> TaskState:
         return self.states.wait(lambda m: m.phase == phase, start=start)
 
@@ -174,7 +177,7 @@ def test_goal_after_goal_whatever_the_outcome(lab):
         lab.permitted(handle)
         lab.pose(0.1)
         lab.chunk(goal_id(handle), 1.0)
-        lab.states.wait(lambda m, me=goal_id(handle): m.goal_id == me and m.phase == TaskState.INSERT)
+        lab.inserting(goal_id(handle))
         lab.pose(0.09)
         lab.chunk(goal_id(handle), max(1.0, aux))
         future = handle.get_result_async()
