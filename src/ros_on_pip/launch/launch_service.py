@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import signal
 import threading
 import traceback
@@ -143,6 +142,7 @@ class LaunchService:
             self.__fail(error)
             return False
         if not self.__context._event_queue.empty():
+            await asyncio.sleep(0)
             return False
         if not futures:
             if self.__shutting_down:
@@ -158,12 +158,9 @@ class LaunchService:
         return False
 
     def __handle_events(self) -> None:
-        while True:
-            try:
-                event = self.__context._event_queue.get_nowait()
-            except queue.Empty:
-                return
-            self.__handle_event(event)
+        """Those that are there now: events that cause further ones without end must not keep signals out."""
+        for _ in range(self.__context._event_queue.qsize()):
+            self.__handle_event(self.__context._event_queue.get_nowait())
 
     def __handle_event(self, event: Event) -> None:
         self.__logger.debug(f"processing event: '{event.name}'")

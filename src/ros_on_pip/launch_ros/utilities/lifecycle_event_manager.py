@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import launch.logging
@@ -61,31 +63,32 @@ class LifecycleEventManager:
 
     async def __change_state(self, context: LaunchContext, transition_id: int) -> None:
         """Ask for the transition as soon as the node is there; given up when the launch ends."""
-        loop = asyncio.get_running_loop()
-        patience_s = loop.time() + SUBSCRIPTION_S
-        while not self.__client.service_is_ready() or (
-            # Without the subscription in place, the event that others wait for would be missed.
-            self.__subscription.get_publisher_count() == 0 and loop.time() < patience_s
+        if not await self.__until(context, self.__client.service_is_ready, "the service"):
+            return
+        # Without the subscription in place, the event that others wait for would be missed.
+        deadline = time.monotonic() + SUBSCRIPTION_S
+        if not await self.__until(
+            context,
+            lambda: self.__subscription.get_publisher_count() > 0 or time.monotonic() > deadline,
+            "the transition events of the service",
         ):
-            if not await self.__pause(context, "the service"):
-                return
-            if not self.__client.service_is_ready():
-                patience_s = loop.time() + SUBSCRIPTION_S
+            return
         request = ChangeStateService.Request()
         request.transition.id = transition_id
         response = self.__client.call_async(request)
-        while not response.done():
-            if not await self.__pause(context, "a response of the service"):
-                return
+        if not await self.__until(context, response.done, "a response of the service"):
+            return
         if not response.result().success:
             self.__logger.error(
                 f"Failed to make transition '{ChangeState.valid_transitions[transition_id]}' for LifecycleNode "
                 f"'{self.node_name}'"
             )
 
-    async def __pause(self, context: LaunchContext, what: str) -> bool:
-        if context.is_shutdown:
-            self.__logger.warning(f"Abandoning wait for {what} '{self.node_name}/change_state', due to shutdown.")
-            return False
-        await asyncio.sleep(POLL_S)
-        return not context.is_shutdown
+    async def __until(self, context: LaunchContext, condition: Callable[[], bool], what: str) -> bool:
+        """Wait for the condition; False, with a warning, once the launch ends (and its ROS node with it)."""
+        while not context.is_shutdown:
+            if condition():
+                return True
+            await asyncio.sleep(POLL_S)
+        self.__logger.warning(f"Abandoning wait for {what} '{self.node_name}/change_state', due to shutdown.")
+        return False
