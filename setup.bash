@@ -21,4 +21,6 @@ if [ "$(cat "$_workspace/.venv/.ros")" = wheels ]; then
 fi
 # colcon's script calls its Python unquoted; the virtual environment's own may lie in a path with spaces.
 COLCON_PYTHON_EXECUTABLE="$(readlink -f "$_workspace/.venv/bin/python")" source "$_workspace/install/local_setup.bash"
+# Nodes that restart are found within 0.3 s instead of 3 s.
+export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$_workspace/config/fastdds.xml}"
 unset _workspace _libs
