@@ -18,11 +18,11 @@ from insertion_vla.managed_peer import (
     FINALIZED,
     INACTIVE,
     UNCONFIGURED,
-    UNKNOWN,
+    Call,
     ManagedPeer,
 )
 
-STATE_TIMEOUT_S = 2.0
+STATE_TIMEOUT_S = 1.0
 APPEAR_CHECK_S = 0.05
 # A second node of the same name makes the same transition; its event arrives within this time.
 TWIN_WAIT_S = 0.5
@@ -66,11 +66,16 @@ def bring_up(
     Raises:
         Failure: a node is missing, refused a transition or did not answer.
     """
+    deadline_s = time.monotonic() + settings.appear_s
     _await_presence(peers, settings.appear_s, interrupted, report)
-    refresh(peers, STATE_TIMEOUT_S)
-    silent = [peer.name for peer in peers if peer.label == UNKNOWN]
-    if silent:
-        raise Failure(f"{_list(silent)} did not answer within {STATE_TIMEOUT_S:g} s: check the process")
+    # A node just discovered may not know this one yet, and then its answer is lost: ask until it comes.
+    while silent := refresh(peers, STATE_TIMEOUT_S):
+        names = _list([peer.name for peer in silent])
+        if time.monotonic() > deadline_s:
+            raise Failure(f"{names} did not answer within {settings.appear_s:g} s: check the process")
+        if interrupted.is_set():
+            raise Failure("bring-up was interrupted")
+        report(f"waiting for an answer of {names}")
     dead = [peer.name for peer in peers if peer.label == FINALIZED]
     if dead:
         raise Failure(f"{_list(dead)} is finalized and cannot be used again: restart its process")
@@ -84,12 +89,11 @@ def bring_up(
         deadline_s = time.monotonic() + settings.transition_s
         failed = []
         for peer, call in calls:
-            reply = call.result(deadline_s)
-            if reply is not None and reply.success:
-                peer.label = INACTIVE
+            answer = _await_change(peer, call, INACTIVE, deadline_s)
+            if answer:
                 configured.append(peer)
             else:
-                failed.append(_refusal(peer, "configure", reply, settings.transition_s, cause))
+                failed.append(_refusal(peer, "configure", answer, settings.transition_s, cause))
         if failed:
             raise Failure("; ".join(failed))
         _refuse_twins(fresh, twins, interrupted)
@@ -99,13 +103,12 @@ def bring_up(
             if peer.label == ACTIVE:
                 continue
             report(f"activating {peer.name}")
-            reply = peer.ask_change(ACTIVATE).result(time.monotonic() + settings.transition_s)
-            # Without an answer the node may have become active all the same: it is among those taken back.
-            if reply is None or reply.success:
+            answer = _await_change(peer, peer.ask_change(ACTIVATE), ACTIVE, time.monotonic() + settings.transition_s)
+            # Without an answer the node may still become active: it is among those taken back.
+            if answer is not False:
                 activated.append(peer)
-            if reply is None or not reply.success:
-                raise Failure(_refusal(peer, "activate", reply, settings.transition_s, cause))
-            peer.label = ACTIVE
+            if not answer:
+                raise Failure(_refusal(peer, "activate", answer, settings.transition_s, cause))
     except Failure as failure:
         report(f"taking back the bring-up: {failure}")
         _change_all(list(reversed(activated)), DEACTIVATE, settings.transition_s)
@@ -170,13 +173,27 @@ def _change_all(peers: Sequence[ManagedPeer], transition: int, timeout_s: float)
     calls = [(peer, peer.ask_change(transition)) for peer in peers]
     deadline_s = time.monotonic() + timeout_s
     for peer, call in calls:
-        reply = call.result(deadline_s)
-        if reply is not None and reply.success:
-            peer.label = INACTIVE if transition == DEACTIVATE else UNCONFIGURED
+        _await_change(peer, call, INACTIVE if transition == DEACTIVATE else UNCONFIGURED, deadline_s)
 
 
-def _refusal(peer: ManagedPeer, verb: str, reply: object, timeout_s: float, cause: Callable[[str], str]) -> str:
-    if reply is None:
+def _await_change(peer: ManagedPeer, call: Call, target: str, deadline_s: float) -> bool | None:
+    """Whether the node changed to the target state; None when neither its answer nor its state tells by the deadline."""
+    while True:
+        reply = call.result(min(deadline_s, time.monotonic() + STATE_TIMEOUT_S))
+        if reply is not None:
+            if reply.success:
+                peer.label = target
+            return bool(reply.success)
+        if time.monotonic() >= deadline_s or peer.closed:
+            return None
+        # The answer may have been lost; a node that is still busy with the change does not answer this either.
+        peer.take_state(peer.ask_state().result(min(deadline_s, time.monotonic() + STATE_TIMEOUT_S)))
+        if peer.label == target:
+            return True
+
+
+def _refusal(peer: ManagedPeer, verb: str, answer: bool | None, timeout_s: float, cause: Callable[[str], str]) -> str:
+    if answer is None:
         return f"{peer.name} did not {verb} within {timeout_s:g} s"
     return f"{peer.name} refused to {verb}{cause(peer.name) or ': see its log'}"
 

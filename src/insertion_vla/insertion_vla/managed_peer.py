@@ -55,6 +55,7 @@ class ManagedPeer:
     Attributes:
         name: Node name, relative to the manager's namespace.
         label: Last known primary state ("unknown" until the node answered).
+        closed: Nothing delivers replies any more.
         arrivals: How often a state was entered since `expect`, by label: two for one request means two nodes.
     """
 
@@ -65,7 +66,7 @@ class ManagedPeer:
         self.label = UNKNOWN
         self.arrivals: dict[str, int] = {}
         self._on_transition = on_transition
-        self._closed = False
+        self.closed = False
         self._calls: list[Call] = []
         self._change = node.create_client(ChangeState, f"{name}/change_state", callback_group=group)
         self._get = node.create_client(GetState, f"{name}/get_state", callback_group=group)
@@ -95,14 +96,14 @@ class ManagedPeer:
 
     def close(self) -> None:
         """Ends every wait for this node, now and in future: nothing delivers replies any more."""
-        self._closed = True
+        self.closed = True
         for call in self._calls:
             call.abandon()
 
     def _call(self, client: Client, request: Any) -> Call:
         call = Call(client, request)
         self._calls = [*self._calls[-1:], call]  # no more than two are under way
-        if self._closed:
+        if self.closed:
             call.abandon()
         return call
 

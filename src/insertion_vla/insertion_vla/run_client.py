@@ -68,7 +68,7 @@ class RunClient:
             waited_s = time.monotonic() - started_s
             self._line.show(f"starting, {waited_s:.0f} s | {self.view.line(0)}", self.view.key())
 
-        if not self._spin(lambda: self._settled() and self._action.server_is_ready(), timeout_s, show):
+        if not self._spin(self._settled, timeout_s, show):
             raise RunError(f"the system is not ACTIVE after {timeout_s:g} s: {self._system_words()}")
         if self.view.system is None or self.view.system.state != SystemState.ACTIVE:
             raise RunError(f"the system did not come up: {self._system_words()}")
@@ -130,8 +130,9 @@ class RunClient:
         return time.monotonic() - self._task_s > SILENCE_S
 
     def _settled(self) -> bool:
-        system = self.view.system
-        return system is not None and system.state in (SystemState.ACTIVE, SystemState.DEGRADED)
+        """The bring-up has failed, or it is complete and the task can be asked."""
+        state = self.view.system.state if self.view.system is not None else None
+        return state == SystemState.DEGRADED or (state == SystemState.ACTIVE and self._action.server_is_ready())
 
     def _system_words(self) -> str:
         return self.view.system.reason if self.view.system else "no word from the lifecycle manager"
