@@ -18,6 +18,7 @@ from insertion_vla.managed_peer import (
     FINALIZED,
     INACTIVE,
     UNCONFIGURED,
+    UNKNOWN,
     Call,
     ManagedPeer,
 )
@@ -177,7 +178,7 @@ def _change_all(peers: Sequence[ManagedPeer], transition: int, timeout_s: float)
 
 
 def _await_change(peer: ManagedPeer, call: Call, target: str, deadline_s: float) -> bool | None:
-    """Whether the node changed to the target state; None when neither its answer nor its state tells by the deadline."""
+    """Whether the node changed to the target state; None when neither answer nor state tells by the deadline."""
     while True:
         reply = call.result(min(deadline_s, time.monotonic() + STATE_TIMEOUT_S))
         if reply is not None:
