@@ -5,6 +5,7 @@ end's thread, force in the executor's. A stop goes to the robot in that very cal
 held, so no older command can overtake a stop.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from insertion_vla.arms.backend import Backend, RobotState
 from insertion_vla.deadlines import ticks
 
 PERIOD_S = 0.01
+JUST_AFTER_S = 0.0005
 OVERDUE_S = 0.03  # without a cycle for this long the watchdog stops the robot in the loop's place
 MOVING = (State.MOVING, State.SLOWED, State.RETRACTING)
 
@@ -43,8 +45,8 @@ def steady_stamp(chunk: Chunk) -> Chunk:
 class ArmLoop:
     """Runs the gate over a back end.
 
-    ``on_cycle`` is called after every cycle in the control thread, ``on_crash`` with a traceback if a cycle raises; the
-    robot then stands still and the gate is in FAULT.
+    ``on_cycle`` is called after every cycle in the control thread, ``on_crash`` when a cycle raises; it must call
+    ``fault``.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class ArmLoop:
         self._threads: list[threading.Thread] = []
         self._q = np.zeros(len(arm.joint_names))
         self._twist = np.zeros(6)
-        self._cycle_s = 0.0
+        self._cycle_s = self._force_s = 0.0
         self._state = State.OFF
 
     def start(self) -> None:
@@ -112,6 +114,8 @@ class ArmLoop:
     def force(self, force_n: float, arrived_s: float) -> None:
         """Take a force sample [N] that arrived at a steady time; a stop is sent before this returns."""
         with self._lock:
+            if not math.isnan(force_n):
+                self._force_s = arrived_s
             decision = self.gate.force(force_n, arrived_s)
             if decision is not None:
                 self._send(decision)
@@ -152,7 +156,6 @@ class ArmLoop:
             try:
                 self._cycle(now_s)
             except Exception as error:
-                self.fault(f"the control loop failed: {type(error).__name__}: {error}")
                 self._on_crash(error)
 
     def _cycle(self, now_s: float) -> None:
@@ -166,10 +169,22 @@ class ArmLoop:
         self._on_cycle(Cycle(decision, status, changed))
 
     def _watch(self) -> None:
-        for _ in ticks(PERIOD_S, self._stop):
-            if time.monotonic() - self._cycle_s > OVERDUE_S and self._twist.any():
+        """Between two cycles: judge silence of the force on time, and stop in the place of a loop that hangs."""
+        wait_s = PERIOD_S
+        while not self._stop.wait(wait_s):
+            now_s = time.monotonic()
+            silent_s = self._force_s + self.gate.limits.force_gap + JUST_AFTER_S
+            if not self._twist.any():
+                wait_s = PERIOD_S
+            elif now_s - self._cycle_s > OVERDUE_S:
                 self.watchdog_stops += 1
                 self.halt()
+            elif now_s < silent_s:
+                wait_s = min(PERIOD_S, silent_s - now_s)
+            else:
+                wait_s = PERIOD_S
+                with self._lock:
+                    self._send(self.gate.step(time.monotonic(), time.monotonic_ns()))
 
     def _send(self, decision: Decision) -> None:
         self._twist = decision.twist

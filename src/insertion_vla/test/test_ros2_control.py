@@ -28,7 +28,7 @@ DOWN = np.array([0.0, 0.0, -0.005, 0.0, 0.0, 0.0])
 
 
 class Controller:
-    """A joint_trajectory_controller and its broadcaster: follows the newest trajectory exactly, names in its own order."""
+    """A joint_trajectory_controller and its broadcaster: follows the newest trajectory, names in its own order."""
 
     def __init__(self, graph: Graph) -> None:
         self.q, self.dq = START.copy(), np.zeros(6)

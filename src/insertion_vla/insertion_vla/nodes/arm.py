@@ -44,6 +44,7 @@ from insertion_vla.arm_messages import ArmStateMessage, RobotMessages
 from insertion_vla.arms.backend import Backend, RobotState
 from insertion_vla.arms.meca500 import Meca500, Meca500Settings
 from insertion_vla.arms.ros2_control import Ros2Control, Ros2ControlSettings
+from insertion_vla.force_listener import ForceListener
 from insertion_vla.managed_node import ManagedNode, run
 from insertion_vla.messages import chunk_from_message, ns_from_time, unreadable_chunk
 from insertion_vla.parameters import ParameterModel
@@ -76,6 +77,7 @@ class ArmNode(ManagedNode):
     Parameters = Parameters
     loop: ArmLoop | None = None
     backend: Backend | None = None
+    _force: ForceListener | None = None
     _ending = False
 
     def setup(self) -> None:
@@ -120,11 +122,16 @@ class ArmNode(ManagedNode):
         except OSError as error:
             # Active, but in FAULT with the robot's reason: arm/rearm is what clears it.
             self._on_trouble(str(error))
-        self.create_subscription(WrenchStamped, FORCE, self._on_force, qos.WRENCH)
+        self._force = ForceListener(self, FORCE, self._on_force, self._on_crash)
         self.create_subscription(TaskState, TASK, self._on_task, qos.STATE)
         self.create_subscription(ActionChunk, CHUNKS, self._on_chunk, qos.CHUNK)
 
     def stop(self) -> None:
+        if self.loop is not None:
+            self.loop.halt()
+        if self._force is not None:
+            self._force.close()
+            self._force = None
         if self.loop is not None:
             self.loop.stop("the arm node is not active")
         if self.backend is not None:
@@ -145,10 +152,12 @@ class ArmNode(ManagedNode):
         if loop is not None and loop.running:
             loop.fault("the arm node was told to end")
 
-    # Executor thread.
+    # The force listener's thread.
 
     def _on_force(self, message: WrenchStamped, info: dict[str, Any]) -> None:
         self.loop.force(message.wrench.force.z, arrived_s(info))
+
+    # Executor thread.
 
     def _on_task(self, message: TaskState, info: dict[str, Any]) -> None:
         age_s = (time.time_ns() - ns_from_time(message.header.stamp)) * 1e-9
@@ -277,8 +286,10 @@ class ArmNode(ManagedNode):
             self.get_logger().error(f"FAULT: {cycle.decision.reason}")
 
     def _on_crash(self, error: BaseException) -> None:
+        if self.loop is not None:
+            self.loop.fault(f"the arm node failed: {type(error).__name__}: {error}")
         text = "".join(traceback.format_exception(error))
-        self.get_logger().error(f"the control loop failed:\n{text}", throttle_duration_sec=5.0)
+        self.get_logger().error(f"the arm node failed:\n{text}", throttle_duration_sec=5.0)
 
     def _tighten(self, limits: Any) -> None:
         self.loop.with_gate(lambda gate, now_s: gate.tighten(limits))
