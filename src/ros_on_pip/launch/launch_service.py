@@ -22,15 +22,8 @@ from .utilities.normalize_to_list_of_entities_impl import normalize_to_list_of_e
 from .utilities.signal_management import AsyncSafeSignalManager
 from .utilities.visit_all_entities_and_collect_futures_impl import EntityFuture, visit_into
 
-_thread_loops = threading.local()
-
-
-def _thread_loop() -> asyncio.AbstractEventLoop:
-    """This thread's event loop, kept from run to run."""
-    loop = getattr(_thread_loops, "loop", None)
-    if loop is None or loop.is_closed():
-        loop = _thread_loops.loop = asyncio.new_event_loop()
-    return loop
+# How long a run that is cut short waits for the processes that it has killed.
+KILLED_S = 2.0
 
 
 class LaunchService:
@@ -86,14 +79,17 @@ class LaunchService:
         SIGINT and SIGTERM end the launched processes in good order, SIGQUIT kills them. Signals are handled only in
         the main thread.
         """
-        loop = _thread_loop()
+        loop = asyncio.new_event_loop()
         loop.set_debug(self.__debug)
         task = loop.create_task(self.run_async(shutdown_when_idle=shutdown_when_idle))
-        while True:
-            try:
-                return loop.run_until_complete(task)
-            except KeyboardInterrupt:  # a handler of someone else's raised it; the task goes on
-                self.__on_sigint(signal.SIGINT)
+        try:
+            while True:
+                try:
+                    return loop.run_until_complete(task)
+                except KeyboardInterrupt:  # a handler of someone else's raised it; the task goes on
+                    self.__on_sigint(signal.SIGINT)
+        finally:
+            _close(loop)
 
     async def run_async(self, *, shutdown_when_idle: bool = True) -> int:
         """Like `run`, within a running event loop."""
@@ -112,7 +108,7 @@ class LaunchService:
                         pass
                 except asyncio.CancelledError:
                     self.__logger.error("run task was canceled")
-                    self.__kill_processes()
+                    await self.__kill_processes()
                     return 1
             return self.__return_code
         finally:
@@ -242,8 +238,24 @@ class LaunchService:
         if self.__run_task is not None:
             self.__run_task.cancel()
 
-    def __kill_processes(self) -> None:
+    async def __kill_processes(self) -> None:
         """The run ends at once: no process is left behind."""
-        for entity, _ in self.__entity_futures:
-            if isinstance(entity, ExecuteLocal):
-                entity._kill()
+        processes = [pair for pair in self.__entity_futures if isinstance(pair[0], ExecuteLocal)]
+        for entity, _ in processes:
+            entity._kill()  # type: ignore[attr-defined]
+        if processes:
+            await asyncio.wait([future for _, future in processes], timeout=KILLED_S)
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what still waits in the loop, and close it."""
+
+    async def cancel_all() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await loop.shutdown_asyncgens()
+
+    loop.run_until_complete(cancel_all())
+    loop.close()

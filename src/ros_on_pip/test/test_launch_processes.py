@@ -11,7 +11,9 @@ from conftest import wait_for
 from launch.actions import (
     EmitEvent,
     ExecuteProcess,
+    GroupAction,
     RegisterEventHandler,
+    SetLaunchConfiguration,
     Shutdown,
     TimerAction,
 )
@@ -263,6 +265,18 @@ def test_required_process_ends_the_launch(capsys):
     assert endless.return_code == -signal.SIGINT
 
 
+def test_shutdown_while_starting_ends_the_process():
+    process = python(ENDLESS)
+    assert run_launch(process, Shutdown())[0] == 0
+    assert process.return_code == -signal.SIGINT
+
+
+def test_process_after_the_shutdown_is_not_started():
+    process = python(ENDLESS)
+    assert run_launch(Shutdown(), TimerAction(period=0.01, actions=[process], cancel_on_shutdown=False))[0] == 0
+    assert process.return_code is None
+
+
 def test_error_while_starting_ends_those_already_started(capsys):
     class Failing(ExecuteProcess):
         def execute(self, context):
@@ -275,6 +289,25 @@ def test_error_while_starting_ends_those_already_started(capsys):
         "[ERROR] [launch]: Caught exception in launch (see debug for traceback): cannot go on"
         in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize("setting", [{"sigterm_timeout": "soon"}, {"respawn": "maybe"}])
+def test_bad_settings_are_told_before_the_start(setting, capsys):
+    process = python(ENDLESS, **setting)
+    assert run_launch(process)[0] == 1
+    assert process.return_code is None and f"Cannot convert value '{[*setting.values()][0]}'" in capsys.readouterr().out
+
+
+def test_error_in_the_work_of_a_process_ends_the_launch(capsys):
+    assert run_launch(SetLaunchConfiguration("emulate_tty", "maybe"), python("pass"))[0] == 1
+    assert "but got 'maybe'" in capsys.readouterr().out
+
+
+def test_timeouts_are_those_of_the_scope_of_the_process():
+    scoped = python(STUBBORN, "SIGINT")
+    group = GroupAction([scoped], launch_configurations={"sigterm_timeout": "0.1"})
+    run_launch(group, shut_down_when_ready(scoped))
+    assert scoped.return_code == -signal.SIGTERM
 
 
 def test_action_is_executed_once(capsys):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from ..event import Event
 from ..event_handler import BaseEventHandler, EventHandler
 from ..event_handlers.on_process_exit import OnProcessExit
 from ..event_handlers.on_process_io import OnProcessIO
-from ..event_handlers.on_process_start import OnProcessStart
 from ..event_handlers.on_shutdown import OnShutdown
 from ..events.process import ProcessExited, ProcessIO, ProcessStarted, ProcessStderr, ProcessStdout
 from ..events.process.shutdown_process import ShutdownProcess
@@ -28,15 +26,13 @@ from ..substitution import Substitution
 from ..substitutions.launch_configuration import LaunchConfiguration
 from ..utilities import create_future, normalize_to_list_of_substitutions, perform_substitutions
 from ..utilities.line_output import LineOutput
-from ..utilities.process_tree import ProcessId, descendants, send_signal, still_running
 from ..utilities.subprocess_io import ProcessIOProtocol, start_process
+from ..utilities.termination import Termination
 from ..utilities.type_utils import normalize_typed_substitution, perform_typed_substitution
 from .opaque_function import OpaqueFunction
 
 if TYPE_CHECKING:
     from ..launch_context import LaunchContext
-
-LINGERING_POLL_S = 0.05
 
 
 class ExecuteLocal(Action):
@@ -103,8 +99,10 @@ class ExecuteLocal(Action):
         self._subprocess_transport: asyncio.SubprocessTransport | None = None
         self.__completed_future: asyncio.Future[None] | None = None
         self.__shutdown_future: asyncio.Future[None] | None = None
-        self.__timers: list[asyncio.TimerHandle] = []
-        self.__descendants: list[ProcessId] = []
+        self.__termination: Termination | None = None
+        # Whether to send a SIGINT, if the launch ends while the process is being started.
+        self.__shutdown_at_start: bool | None = None
+        self.__timeouts_s = (0.0, 0.0)
         self.__outputs: dict[int, LineOutput] = {}
         self.__executed = False
         self.__logger = logging.get_logger(__name__)
@@ -175,6 +173,10 @@ class ExecuteLocal(Action):
             "env": self.__process_description.final_env,
         }
         self.__respawn = perform_typed_substitution(context, self.__respawn, bool)
+        self.__timeouts_s = (
+            perform_typed_substitution(context, self.__sigterm_timeout, float),
+            perform_typed_substitution(context, self.__sigkill_timeout, float),
+        )
 
     def execute(self, context: LaunchContext) -> list[LaunchDescriptionEntity] | None:
         self.prepare(context)
@@ -244,20 +246,10 @@ class ExecuteLocal(Action):
         pipe.write(event.text)
 
     def __on_signal_process_event(self, context: LaunchContext) -> None:
-        self.__send_signal(context.locals.event.signal)
-
-    def __send_signal(self, signum: signal.Signals) -> None:
-        details, transport = self.__process_event_args, self._subprocess_transport
-        if details is None or transport is None:
+        signum = context.locals.event.signal
+        if self.__termination is None:
             raise RuntimeError(f"signal '{signum.name}' for a process that has not been started: {self.describe()}")
-        if transport.get_returncode() is not None:
-            self.__logger.debug(f"signal '{signum.name}' not sent to '{details['name']}': it has ended already")
-            return
-        self.__logger.info(f"sending signal '{signum.name}' to process[{details['name']}]")
-        try:
-            transport.send_signal(signum)
-        except ProcessLookupError:
-            self.__logger.debug(f"signal '{signum.name}' not sent to '{details['name']}': it has ended already")
+        self.__termination.send(signum)
 
     def __on_shutdown(self, event: Event, context: LaunchContext) -> None:
         due_to_sigint = event.due_to_sigint  # type: ignore[attr-defined]
@@ -269,56 +261,30 @@ class ExecuteLocal(Action):
         if self.__shutdown_future is None or self.__shutdown_future.done():
             return
         assert self.__completed_future is not None
-        starting = self._subprocess_transport is None and not self.__completed_future.done()
-        if starting:
-            context.register_event_handler(
-                OnProcessStart(
-                    target_action=self,
-                    on_start=lambda event, context: self._shutdown_process(context, send_sigint=send_sigint),
-                    handle_once=True,
-                )
-            )
+        if self.__termination is None and not self.__completed_future.done():
+            self.__shutdown_at_start = send_sigint
             return
         self.__shutdown_future.set_result(None)
         if self.__completed_future.done() or self.return_code is not None:
             return
-        assert context.asyncio_loop is not None and self._subprocess_transport is not None
-        self.__descendants = descendants(self._subprocess_transport.get_pid())
-        if send_sigint:
-            self.__send_signal(signal.SIGINT)
-        sigterm_s, sigkill_s = self.__timeouts_s(context)
-        later = context.asyncio_loop.call_later
-        self.__timers = [
-            later(sigterm_s, self.__escalate, signal.SIGINT, signal.SIGTERM, sigterm_s),
-            later(sigterm_s + sigkill_s, self.__escalate, signal.SIGTERM, signal.SIGKILL, sigkill_s),
-        ]
-
-    def __timeouts_s(self, context: LaunchContext) -> tuple[float, float]:
-        return (
-            float(perform_substitutions(context, self.__sigterm_timeout)),
-            float(perform_substitutions(context, self.__sigkill_timeout)),
-        )
-
-    def __escalate(self, last: signal.Signals, following: signal.Signals, timeout_s: float) -> None:
-        assert self.__process_event_args is not None
-        self.__logger.error(
-            f"process[{self.__process_event_args['name']}] failed to terminate '{timeout_s:g}' seconds after "
-            f"receiving '{last.name}', escalating to '{following.name}'"
-        )
-        self.__send_signal(following)
+        assert context.asyncio_loop is not None and self.__termination is not None
+        self.__termination.begin(context.asyncio_loop, send_sigint=send_sigint)
 
     def _kill(self) -> None:
         """End the process and its children at once."""
-        if self._subprocess_transport is not None and self.return_code is None:
-            self.__descendants = descendants(self._subprocess_transport.get_pid())
-            self._subprocess_transport.kill()
-        send_signal(self.__descendants, signal.SIGKILL)
+        if self.__termination is not None:
+            self.__termination.kill()
 
-    def __on_start(self, context: LaunchContext, pid: int) -> None:
-        assert self.__process_event_args is not None
-        self.__logger.info(f"process started with pid [{pid}]")
-        self.__process_event_args["pid"] = pid
-        context.emit_event_sync(ProcessStarted(**self.__process_event_args))
+    def __on_start(self, context: LaunchContext, transport: asyncio.SubprocessTransport) -> None:
+        details = self.__process_event_args
+        assert details is not None
+        details["pid"] = transport.get_pid()
+        self._subprocess_transport = transport
+        self.__termination = Termination(transport, details["name"], self.__logger, self.__timeouts_s)
+        self.__logger.info(f"process started with pid [{details['pid']}]")
+        context.emit_event_sync(ProcessStarted(**details))
+        if self.__shutdown_at_start is not None:
+            self._shutdown_process(context, send_sigint=self.__shutdown_at_start)
 
     def __on_output(self, context: LaunchContext, fd: int, data: bytes) -> None:
         assert self.__process_event_args is not None
@@ -327,11 +293,14 @@ class ExecuteLocal(Action):
 
     async def __execute_process(self, context: LaunchContext) -> None:
         """Run the process until it ends, as often as it is to be respawned."""
+        error = None
         try:
             while await self.__run_once(context):
                 pass
+        except Exception as exception:
+            error = exception
         finally:
-            self.__cleanup()
+            self.__cleanup(error)
 
     async def __run_once(self, context: LaunchContext) -> bool:
         """Run the process; True if it is to be run again."""
@@ -341,12 +310,12 @@ class ExecuteLocal(Action):
         line = " ".join(part for part in cmd if part.strip())
         if self.__log_cmd:
             self.__logger.info(f"process details: cmd='{line}', cwd='{details['cwd']}', custom_env?=True")
-        self._subprocess_transport = None
+        self.__termination = None
         details.pop("pid", None)
         try:
-            self._subprocess_transport, self._subprocess_protocol = await start_process(
+            self._subprocess_protocol = await start_process(
                 cmd,
-                on_start=lambda pid: self.__on_start(context, pid),
+                on_start=lambda transport: self.__on_start(context, transport),
                 on_output=lambda fd, data: self.__on_output(context, fd, data),
                 cwd=details["cwd"],
                 env=details["env"],
@@ -356,17 +325,17 @@ class ExecuteLocal(Action):
         except (OSError, ValueError) as error:
             self.__logger.error(f"exception occurred while executing process: {error} (cmd '{line}')")
             return False
-        pid = self._subprocess_transport.get_pid()
         returncode = await self._subprocess_protocol.finished()
-        for timer in self.__timers:
-            timer.cancel()
+        termination: Termination = self.__termination  # set by on_start
+        termination.cancel()
+        pid = details["pid"]
         if returncode == 0:
             self.__logger.info(f"process has finished cleanly [pid {pid}]")
         else:
             self.__logger.error(f"process has died [pid {pid}, exit code {returncode}, cmd '{line}'].")
         context.emit_event_sync(ProcessExited(returncode=returncode, **details))
         if self.__shutdown_future.done():
-            await self.__end_lingering_processes(context)
+            await termination.end_children()
         return await self.__respawns(context)
 
     def __wants_tty(self, context: LaunchContext) -> bool:
@@ -386,27 +355,15 @@ class ExecuteLocal(Action):
         await asyncio.wait([self.__shutdown_future], timeout=self.__respawn_delay or 0.0)
         return not self.__shutdown_future.done() and not context.is_shutdown
 
-    async def __end_lingering_processes(self, context: LaunchContext) -> None:
-        """Escalating signals to children that the process has left behind."""
-        sigterm_s, sigkill_s = self.__timeouts_s(context)
-        assert context.asyncio_loop is not None
-        for signum, timeout_s in ((signal.SIGINT, sigterm_s), (signal.SIGTERM, sigkill_s), (signal.SIGKILL, 1.0)):
-            if not (alive := still_running(self.__descendants)):
-                return
-            numbers = ", ".join(str(pid) for pid, _ in alive)
-            self.__logger.info(f"sending signal '{signum.name}' to the processes left behind [{numbers}]")
-            send_signal(alive, signum)
-            deadline = context.asyncio_loop.time() + timeout_s
-            while still_running(alive) and context.asyncio_loop.time() < deadline:
-                await asyncio.sleep(LINGERING_POLL_S)
-
-    def __cleanup(self) -> None:
-        for timer in self.__timers:
-            timer.cancel()
+    def __cleanup(self, error: Exception | None) -> None:
         if self._subprocess_transport is not None:
             self._subprocess_transport.close()
-        if self.__completed_future is not None and not self.__completed_future.done():
+        if self.__completed_future is None or self.__completed_future.done():
+            return
+        if error is None:
             self.__completed_future.set_result(None)
+        else:
+            self.__completed_future.set_exception(error)  # the launch service tells it and ends the launch
 
 
 def _seconds(value: Any) -> Any:

@@ -13,12 +13,12 @@ DRAIN_S = 1.0
 
 
 class ProcessIOProtocol(asyncio.SubprocessProtocol):
-    """Calls `on_start(pid)`, then `on_output(file descriptor, bytes)`; `exited` and `drained` are its end."""
+    """Calls `on_start(transport)`, then `on_output(file descriptor, bytes)`; `exited` and `drained` are its end."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        on_start: Callable[[int], None],
+        on_start: Callable[[asyncio.SubprocessTransport], None],
         on_output: Callable[[int, bytes], None],
     ) -> None:
         self.on_start = on_start
@@ -30,7 +30,7 @@ class ProcessIOProtocol(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
-        self.on_start(self.transport.get_pid())  # type: ignore[union-attr]
+        self.on_start(self.transport)  # type: ignore[arg-type]
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         self.on_output(fd, data)
@@ -78,13 +78,13 @@ def _open_terminal() -> tuple[int, int]:
 async def start_process(
     cmd: list[str],
     *,
-    on_start: Callable[[int], None],
+    on_start: Callable[[asyncio.SubprocessTransport], None],
     on_output: Callable[[int, bytes], None],
     cwd: str | None,
     env: dict[str, str] | None,
     shell: bool,
     emulate_tty: bool,
-) -> tuple[asyncio.SubprocessTransport, ProcessIOProtocol]:
+) -> ProcessIOProtocol:
     """Start a process; OSError if there is no such executable or folder."""
     loop = asyncio.get_running_loop()
     protocol = ProcessIOProtocol(loop, on_start, on_output)
@@ -96,9 +96,9 @@ async def start_process(
     try:
         if shell:
             line = " ".join(cmd)
-            transport, _ = await loop.subprocess_shell(lambda: protocol, line, cwd=cwd, env=env, **pipes)
+            await loop.subprocess_shell(lambda: protocol, line, cwd=cwd, env=env, **pipes)
         else:
-            transport, _ = await loop.subprocess_exec(lambda: protocol, *cmd, cwd=cwd, env=env, **pipes)
+            await loop.subprocess_exec(lambda: protocol, *cmd, cwd=cwd, env=env, **pipes)
     except BaseException:
         for ours, _ in terminals:
             os.close(ours)
@@ -109,4 +109,4 @@ async def start_process(
     for fd, (ours, _) in enumerate(terminals, start=1):
         end = os.fdopen(ours, "rb", 0)
         await loop.connect_read_pipe(lambda fd=fd: _TerminalProtocol(protocol, fd), end)  # type: ignore[misc]
-    return transport, protocol
+    return protocol
