@@ -7,6 +7,7 @@ after SIGINT, and accepts misspelt parameters in silence. This module is where e
 import gc
 import signal
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
+from rclpy.utilities import remove_ros_args
 
 from insertion_vla.parameters import ParameterModel, ParameterSet
 
@@ -226,8 +228,16 @@ def run(node_class: type[ManagedNode], args: Sequence[str] | None = None) -> int
     the spinning, ``stop`` and ``teardown`` run with everything alive, and the context goes last.
 
     Returns:
-        The process's exit code: 0, or 1 after an exception in a callback.
+        The process's exit code: 0, 1 after an exception in a callback, 2 for a command-line word that is not ROS's.
     """
+    words = sys.argv[1:] if args is None else list(args)
+    if foreign := [word for word in remove_ros_args(words) if word]:
+        print(
+            f"{node_class.NAME}: expected nothing but --ros-args on the command line, got '{foreign[0]}': give "
+            "parameters as --ros-args -p name:=value, or in a file with --ros-args --params-file FILE",
+            file=sys.stderr,
+        )
+        return 2
     rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
     node: ManagedNode | None = None
     code = 0

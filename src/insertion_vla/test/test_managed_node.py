@@ -322,3 +322,11 @@ class ProcessWorker(Worker):
 
 if __name__ == "__main__":
     raise SystemExit(run(ProcessWorker))
+
+
+def test_a_word_that_is_not_for_ros_is_refused_by_name(capsys):
+    class Named(ManagedNode):
+        NAME = "named"
+
+    assert run(Named, ["--seed", "7"]) == 2
+    assert "expected nothing but --ros-args on the command line, got '--seed'" in capsys.readouterr().err
