@@ -106,6 +106,10 @@ class RunClient:
         finally:
             self.node.destroy_client(client)
 
+    def wait(self, seconds: float) -> None:
+        """Lets the graph go on for a while."""
+        self._spin(lambda: False, seconds)
+
     def wait_arm(self, states: tuple[int, ...], timeout_s: float) -> bool:
         """Waits for an arm/state that arrives from now on and is one of the given states."""
         old = self.view.arm

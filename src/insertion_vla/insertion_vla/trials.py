@@ -31,6 +31,7 @@ ARGUMENTS = {
 RUNS = Path("runs")
 ACTIVE_TIMEOUT_S = 90.0
 SETTLE_S = 1.0
+TARE_WINDOW_S = 1.1
 REST_TIMEOUT_S = 10.0
 SAME_STATES = 4  # of arm/state, 50 ms apart
 
@@ -111,6 +112,7 @@ def _run_one(seed: int, policy: str, timeout_s: float, client, admin: SimAdmin) 
     from insertion_vla_interfaces.msg import ArmState
 
     target = admin.ask("reset", seed=seed)["target"]
+    client.wait(TARE_WINDOW_S)  # samples from before the reset would spoil the tare
     if not client.wait_arm((ArmState.HOLD,), SETTLE_S):
         client.trigger("force_sensor/tare")  # without newtons the gate refuses to be armed
         answer = client.trigger("arm/rearm")

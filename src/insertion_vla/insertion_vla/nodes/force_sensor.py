@@ -151,7 +151,7 @@ class ForceSensorNode(ManagedNode):
         response.success = not refusal
         if refusal:
             response.message = f"no tare: {refusal}"
-            self.get_logger().warning(response.message)
+            self.get_logger().info(response.message)  # the caller has the sentence, and may just ask again
             return response
         self.offset = float(np.mean(rows, dtype=np.float64))
         response.message = f"zero is {self.offset:.4f} sensor units (mean of {len(rows)} samples)"
