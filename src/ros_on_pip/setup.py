@@ -6,7 +6,16 @@ import sys
 from setuptools import setup
 
 MARKER = os.path.join("share", "ament_index", "resource_index", "packages")
-SUPPLIED = ("launch", "launch_ros", "ros2cli", "message_filters", "diagnostic_updater", "cv_bridge", "rosbag2_py")
+SUPPLIED = (
+    "launch",
+    "launch_ros",
+    "ros2cli",
+    "message_filters",
+    "diagnostic_updater",
+    "cv_bridge",
+    "rosbag2_py",
+    "rosidl_runtime_py",
+)
 
 
 def real_packages() -> list[str]:
