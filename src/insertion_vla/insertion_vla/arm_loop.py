@@ -22,7 +22,7 @@ from insertion_vla.arms.backend import Backend, RobotState
 from insertion_vla.deadlines import ticks
 
 PERIOD_S = 0.01
-JUST_AFTER_S = 0.0005
+JUST_AFTER_S, GIVE_WAY_S = 0.0005, 0.002
 OVERDUE_S = 0.03  # without a cycle for this long the watchdog stops the robot in the loop's place
 MOVING = (State.MOVING, State.SLOWED, State.RETRACTING)
 
@@ -151,15 +151,16 @@ class ArmLoop:
 
     def _run(self) -> None:
         for deadline in ticks(PERIOD_S, self._stop):
-            now_s = time.monotonic()
-            self.late_s = max(self.late_s, now_s - deadline.current_s())
+            self.late_s = max(self.late_s, time.monotonic() - deadline.current_s())
             try:
-                self._cycle(now_s)
+                self._let_force_in()
+                self._cycle()
             except Exception as error:
                 self._on_crash(error)
 
-    def _cycle(self, now_s: float) -> None:
+    def _cycle(self) -> None:
         now_ns = time.monotonic_ns()
+        now_s = now_ns * 1e-9
         with self._lock:
             decision = self.gate.step(now_s, now_ns)
             self._send(decision)
@@ -183,8 +184,17 @@ class ArmLoop:
                 wait_s = min(PERIOD_S, silent_s - now_s)
             else:
                 wait_s = PERIOD_S
-                with self._lock:
-                    self._send(self.gate.step(time.monotonic(), time.monotonic_ns()))
+                self._let_force_in()
+                try:
+                    with self._lock:
+                        self._send(self.gate.step(time.monotonic(), time.monotonic_ns()))
+                except Exception as error:
+                    self._on_crash(error)
+
+    def _let_force_in(self) -> None:
+        """Samples that have arrived, but wait for their thread to run, are not missing: give way to it once."""
+        if self._twist.any() and time.monotonic() - self._force_s > self.gate.limits.force_gap:
+            time.sleep(GIVE_WAY_S)
 
     def _send(self, decision: Decision) -> None:
         self._twist = decision.twist
