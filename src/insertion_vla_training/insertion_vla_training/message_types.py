@@ -19,6 +19,9 @@ from insertion_vla_training.bag_error import BagError
 
 _TYPE = re.compile(r"[A-Za-z]\w*/(msg|srv|action)/[A-Za-z]\w*", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z]\w*", re.ASCII)
+_BIG_ENDIAN, _LITTLE_ENDIAN = b"\x00\x00", b"\x00\x01"
+_ENCAPSULATION_BYTES = 4
+_SURPLUS_BYTES = 256  # rclpy's serialize_message makes room for paddings that it then does not need
 _ARRAY, _SEQUENCE = int(Nodetype.ARRAY), int(Nodetype.SEQUENCE)
 _DTYPES = {"bool": np.bool_, "byte": np.uint8, "char": np.uint8, "octet": np.uint8}
 
@@ -33,6 +36,7 @@ class MessageType:
     def __init__(self, name: str, definition: str) -> None:
         self.name = name
         self._store = _store(name, definition)
+        self._kind = self._store.get_msgdef(name)
         self._array_fields: dict[str, dict[str, np.dtype[Any]]] = {}
 
     def decode(self, data: bytes | memoryview) -> Any:
@@ -41,10 +45,18 @@ class MessageType:
         Raises:
             BagError: the bytes are not a message of this type.
         """
+        order = bytes(data[:2])
+        if order not in (_BIG_ENDIAN, _LITTLE_ENDIAN):
+            raise BagError(f"expected CDR bytes of {self.name}, got bytes that begin with {bytes(data[:4]).hex(' ')}")
+        read = self._kind.deserialize_cdr_le if order == _LITTLE_ENDIAN else self._kind.deserialize_cdr_be
         try:
-            return self._store.deserialize_cdr(data, self.name)
+            message, end = read(memoryview(data)[_ENCAPSULATION_BYTES:], 0, self._kind.cls, self._store)
         except Exception as error:  # the library tells no list of what damaged bytes can raise
             raise BagError(f"expected a message of type {self.name}, got other bytes: {error}") from error
+        surplus = len(data) - _ENCAPSULATION_BYTES - end
+        if surplus < 0 or surplus > _SURPLUS_BYTES:
+            raise BagError(f"expected a message of type {self.name}, got {abs(surplus)} bytes too many or too few")
+        return message
 
     def encode(self, message: Any) -> bytes:
         """The CDR bytes of a message made by `new` or `decode`.
@@ -121,7 +133,7 @@ def _store(name: str, definition: str) -> Typestore:
                 _check(_FIELD, field, f"a field of {type_name}")
         store = Typestore()
         store.register(types)
-        store.get_msgdef(name)
+        store.get_msgdef(name)  # compiles it
     except BagError:
         raise
     except Exception as error:  # the parser tells no list either
