@@ -82,24 +82,23 @@ def read_bag(bag: Path, known: Collection[str], aline_type: str, folder: Path) -
     """Read one bag into `folder`, unless its hash is known.
 
     Raises:
-        OSError: the disk is full; everything else that goes wrong is in the outcome.
+        OSError: the episode cannot be written; everything else that goes wrong is in the outcome.
     """
     sha256 = ""
     try:
         sha256 = bag_hash(bag)
         if sha256 in known:
             return Outcome(bag, sha256)
-        save_episode(read_episode(bag, sha256, aline_type), folder)
-        return Outcome(bag, sha256, folder)
+        data = read_episode(bag, sha256, aline_type)
     except OSError as error:
-        if error.errno in NO_SPACE:
-            raise
         return Outcome(bag, sha256, problem=f"bag {bag}: cannot be read: {error.strerror or error}; check the disk")
     except ValueError as error:
         return Outcome(bag, sha256, problem=str(error))
     except Exception as error:  # the rest of the batch is worth more than a traceback
         text = f"{type(error).__name__}: {error}"
         return Outcome(bag, sha256, problem=f"bag {bag}: a defect of preprocess ({text}); report it with this bag")
+    save_episode(data, folder)
+    return Outcome(bag, sha256, folder)
 
 
 def _start_worker() -> None:

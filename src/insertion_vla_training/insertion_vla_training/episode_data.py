@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from insertion_vla_core.contract import Contract, differences, parse_contract
 from insertion_vla_core.episode_metadata import EpisodeMetadata
+from numpy.typing import NDArray
 
 from insertion_vla_training.store_layout import Rows
 
@@ -57,7 +58,7 @@ def save_episode(data: EpisodeData, folder: Path) -> None:
         if rows.sizes is not None and rows.blobs is not None:
             arrays |= {"sizes": rows.sizes, "blobs": rows.blobs}
         for name, values in arrays.items():
-            np.save(folder / f"{number}.{name}.npy", values, allow_pickle=False)
+            _save(folder / f"{number}.{name}.npy", np.ascontiguousarray(values))
         shape[path] = list(arrays)
     head = {
         "metadata": data.metadata.model_dump(mode="json"),
@@ -69,6 +70,14 @@ def save_episode(data: EpisodeData, folder: Path) -> None:
         "tables": shape,
     }
     (folder / HEAD).write_text(json.dumps(head), encoding="utf-8")
+
+
+def _save(path: Path, values: NDArray[Any]) -> None:
+    # Not np.save: on a full disk its OSError does not say so.
+    with path.open("wb") as stream:
+        header = np.lib.format.header_data_from_array_1_0(values)
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(values.reshape(-1).view(np.uint8).data)
 
 
 def load_episode(folder: Path) -> EpisodeData:

@@ -175,7 +175,7 @@ def _report(path: Path, tally: Tally, elapsed_s: float) -> None:
             f"store {path}: {sum(counts.values())} episodes ({counts[TRAIN]} train, {counts[VALIDATION]} val; "
             f"{bad} of them bad)"
         )
-    speed = f", {recorded_s / cpu_s:.0f}x real time per core" if tally.added else ""
+    speed = f", {recorded_s / cpu_s:.2g}x real time per core" if tally.added else ""
     print(
         f"added {len(tally.added)} episodes ({recorded_s:.0f} s) in {elapsed_s:.1f} s{speed}; {tally.there} were "
         f"there already, {len(tally.problems)} could not be added"

@@ -17,7 +17,7 @@ from insertion_vla_training.store import Store
 
 STATISTICS_FILE = "statistics.json"
 ROWS_MAX = 2_000_000  # per stream; of more, every k-th
-ALINES_MAX = 4096
+ALINES_MAX = 512
 QUANTILES = {"q01": 0.01, "q25": 0.25, "median": 0.5, "q75": 0.75, "q99": 0.99}
 
 

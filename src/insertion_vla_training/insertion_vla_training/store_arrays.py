@@ -76,6 +76,8 @@ class TableArrays:
             values = rows.columns[name]
             if values.shape != (count, *column.row):
                 raise ValueError(f"expected '{name}' of shape {(count, *column.row)}, got {values.shape}")
+            if values.dtype != column.dtype:
+                raise ValueError(f"expected '{name}' of type {np.dtype(column.dtype)}, got {values.dtype}")
             self._write(name, at, values)
         self._write("ends", episode, np.array([at + count]))
         if rows.sizes is None or rows.blobs is None or count == 0:
