@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
@@ -16,6 +17,7 @@ from insertion_vla_core.contract import parse_contract
 from insertion_vla_core.strict_yaml import StrictModel, sentences
 
 PREFIX = "insertion_vla."
+RECORDING_FILE = "recording.json"
 Outcome = Literal["success", "failure", "unknown"]
 
 
@@ -145,3 +147,31 @@ def _parsed(key: str, text: str, place: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"expected JSON as {PREFIX}{key} in the metadata of {place}: {error}") from None
+
+
+def note_recording(folder: str | Path, episode: EpisodeMetadata) -> None:
+    """Keep what is known of an episode in its bag's folder while it is recorded.
+
+    A killed recorder writes no metadata.yaml: `recover` then takes the instruction and the label from here. Call it
+    again when the label changes, and `end_note` when the bag is closed.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    partial = Path(folder) / f".{RECORDING_FILE}"
+    partial.write_text(json.dumps(to_custom_data(episode), indent=1), encoding="utf-8")
+    partial.replace(Path(folder) / RECORDING_FILE)
+
+
+def noted_recording(folder: str | Path) -> dict[str, str]:
+    """The `custom_data` that `note_recording` left in a folder; empty without a note that can be read."""
+    try:
+        values = json.loads((Path(folder) / RECORDING_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {str(key): str(value) for key, value in values.items()} if isinstance(values, dict) else {}
+
+
+def end_note(folder: str | Path) -> None:
+    """Remove the note: the bag itself says it now."""
+    (Path(folder) / RECORDING_FILE).unlink(missing_ok=True)

@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from insertion_vla_core.episode_metadata import EpisodeMetadata, StreamRate, from_custom_data, to_custom_data
+from insertion_vla_core.episode_metadata import (
+    EpisodeMetadata,
+    StreamRate,
+    end_note,
+    from_custom_data,
+    note_recording,
+    noted_recording,
+    to_custom_data,
+)
 from insertion_vla_core.revision import git_revision
 from pydantic import ValidationError
 
@@ -89,3 +97,15 @@ def test_the_revision_is_the_commit_and_says_if_it_was_changed(tmp_path):
     assert len(clean) == 40
     (tmp_path / "file").write_text("2")
     assert git_revision(tmp_path) == f"{clean}-dirty"
+
+
+def test_the_note_of_a_running_recording_is_the_newest_one(tmp_path):
+    assert noted_recording(tmp_path) == {}
+    note_recording(tmp_path, episode())
+    note_recording(tmp_path, episode(outcome="success"))
+    assert from_custom_data(noted_recording(tmp_path), "bag").outcome == "success"
+    (tmp_path / "recording.json").write_text("{torn")
+    assert noted_recording(tmp_path) == {}
+    end_note(tmp_path)
+    end_note(tmp_path)
+    assert list(tmp_path.iterdir()) == []

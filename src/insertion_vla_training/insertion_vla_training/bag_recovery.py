@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from insertion_vla_core.episode_metadata import end_note, noted_recording
+
 from insertion_vla_training.bag_error import BagError
 from insertion_vla_training.bag_metadata import BagMetadata, BagTopic, read_metadata, write_metadata
 from insertion_vla_training.bag_salvage import Salvage, salvage
@@ -48,7 +50,7 @@ def recover(folder: str | Path) -> Recovery:
     for path in paths:
         _refuse_while_written(path)
     known = _known_metadata(folder)
-    custom_data = known.custom_data if known else {}
+    custom_data = known.custom_data if known else noted_recording(folder)
     files: list[Salvage] = []
     try:
         for path in paths:
@@ -67,6 +69,7 @@ def recover(folder: str | Path) -> Recovery:
     wanted = known is None or known.files != metadata.files or any(not salvaged.whole for salvaged in files)
     if wanted:
         write_metadata(folder, metadata)
+    end_note(folder)
     return Recovery(files, metadata, wanted, kept)
 
 

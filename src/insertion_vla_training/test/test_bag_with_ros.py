@@ -1,12 +1,14 @@
 """Bags go both ways between this package and ROS 2: rosbag2_py writes and we read, we write and rosbag2_py reads."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import bag_rig as rig
 import numpy as np
 import pytest
 from insertion_vla_core.episode_metadata import to_custom_data
-from insertion_vla_training.bag import BagReader, local_type
+from insertion_vla_training.bag import BagError, BagReader, local_type, recover
 from rosbags.highlevel import AnyReader
 
 rosbag2_py = pytest.importorskip("rosbag2_py")
@@ -150,3 +152,46 @@ def test_the_hash_of_a_type_is_that_of_ros(topic):
         pytest.skip(f"{package} is installed without type descriptions")
     hashes = {entry["type_name"]: entry["hash_string"] for entry in json.loads(described.read_text())["type_hashes"]}
     assert local_type(rig.TYPES[topic]).type_hash == hashes[rig.TYPES[topic]]
+
+
+RECORDER = """
+import sys
+from insertion_vla_core.episode_metadata import note_recording
+sys.path.insert(0, sys.argv[1])
+import bag_rig as rig
+import rosbag2_py
+
+writer = rosbag2_py.SequentialWriter()
+storage = rosbag2_py.StorageOptions(uri=sys.argv[2], storage_id="mcap", storage_preset_profile="zstd_fast")
+writer.open(storage, rosbag2_py.ConverterOptions("cdr", "cdr"))
+note_recording(sys.argv[2], rig.episode(instruction="insert the needle", outcome="success"))
+for number, (topic, kind) in enumerate(rig.TYPES.items()):
+    writer.create_topic(rosbag2_py.TopicMetadata(id=number, name=topic, type=kind, serialization_format="cdr"))
+for topic, receive_ns, publish_ns, data in rig.graph_messages(4.0, bins=1025):
+    writer.write(topic, data, receive_ns)
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_recorder_left_is_recovered_with_its_episode(tmp_path):
+    folder = tmp_path / "bag"
+    command = [sys.executable, "-c", RECORDER, str(Path(__file__).parent), str(folder)]
+    recorder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert recorder.stdout.readline() == "written\n"
+    recorder.kill()
+    recorder.wait(timeout=20)
+    with pytest.raises(BagError, match="recover"):
+        BagReader(folder)
+    result = recover(folder)
+    reader = BagReader(folder)
+    written = [(topic, t, data) for topic, t, _, data in rig.graph_messages(4.0, bins=1025)]
+    got = [(m.topic, m.receive_ns, m.data) for m in reader.messages()]
+    # The recorder's last chunk and its write buffer are gone with it: less than two megabytes.
+    assert len(got) > 0.5 * len(written) and got == written[: len(got)]
+    assert result.metadata.count == len(got)
+    assert reader.episode() == rig.episode(instruction="insert the needle", outcome="success")
+    theirs = rosbag2_py.SequentialReader()
+    theirs.open(rosbag2_py.StorageOptions(uri=str(folder), storage_id="mcap"), rosbag2_py.ConverterOptions())
+    assert theirs.get_metadata().message_count == len(got)
+    assert not (folder / "recording.json").exists()
