@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from insertion_vla_training.episode_index import Episode
 from insertion_vla_training.feature_blob import decode_features
-from insertion_vla_training.store import Blobs, Store, StreamRows
+from insertion_vla_training.store import Store
+from insertion_vla_training.stored_rows import Blobs, StreamRows
 
 
 def regular_ticks(store: Store, episode: Episode) -> list[int]:

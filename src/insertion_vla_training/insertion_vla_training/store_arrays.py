@@ -82,7 +82,7 @@ class TableArrays:
         self._write("ends", episode, np.array([at + count]))
         if rows.sizes is None or rows.blobs is None or count == 0:
             return
-        begin = int(self._arrays["offsets"][at])
+        begin = int(self.offsets(at, at)[0])
         self._write("bytes", begin, rows.blobs)
         self._write("offsets", at + 1, begin + np.cumsum(rows.sizes))
 
@@ -95,7 +95,7 @@ class TableArrays:
         lengths = {name: rows for name in self.table.columns} | {"ends": episodes}
         if self.table.blobs:
             self._cut("offsets", rows + 1)
-            lengths["bytes"] = int(self._arrays["offsets"][rows])
+            lengths["bytes"] = int(self.offsets(rows, rows)[0])
         for name, length in lengths.items():
             self._cut(name, length)
 
