@@ -13,6 +13,7 @@ from geometry_msgs.msg import WrenchStamped
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 
 from insertion_vla import qos
 
@@ -41,13 +42,14 @@ class ForceListener:
         self._node.create_subscription(WrenchStamped, node.resolve_topic_name(topic), on_force, qos.WRENCH)
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._node)
+        self._done = Future()
         self._thread = threading.Thread(target=self._run, name="force", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while True:
             try:
-                self._executor.spin()
+                self._executor.spin_until_future_complete(self._done)
             except (ExternalShutdownException, ShutdownException):
                 return
             except Exception as error:
@@ -57,6 +59,8 @@ class ForceListener:
 
     def close(self) -> None:
         """End the thread; no callback runs after this."""
-        self._executor.shutdown()
+        # The thread leaves its spinning before the executor goes: rclpy fails when one is shut down under a spinner.
+        self._done.set_result(None)
         self._thread.join()
+        self._executor.shutdown()
         self._node.destroy_node()
