@@ -5,10 +5,7 @@ after SIGINT, and accepts misspelt parameters in silence. This module is where e
 """
 
 import gc
-import signal
-import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -25,6 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 
+from insertion_vla.end_on_signal import EndOnSignal
 from insertion_vla.parameters import ParameterModel, ParameterSet
 
 RCLError = rclpy_implementation.RCLError
@@ -243,10 +241,10 @@ def run(node_class: type[ManagedNode], args: Sequence[str] | None = None) -> int
     code = 0
     executor = SingleThreadedExecutor()
     finished = Future()  # no executor: its callback wakes the spinning from the thread of the signals
-    with _Signals(finished) as signals:
+    with EndOnSignal(finished) as signals:
         try:
             node = node_class()
-            signals.node = node
+            signals.interrupted = node.interrupted
             executor.add_node(node)
             gc.collect()
             gc.freeze()  # what the imports made never becomes garbage: full collections get short
@@ -264,46 +262,3 @@ def run(node_class: type[ManagedNode], args: Sequence[str] | None = None) -> int
                 node.destroy_node()
             rclpy.try_shutdown()
     return code
-
-
-class _Signals:
-    """SIGINT and SIGTERM end the spinning at once, wherever the main thread is."""
-
-    def __init__(self, finished: Future) -> None:
-        self.node: ManagedNode | None = None
-        self._finished = finished
-        self._reader, self._writer = socket.socketpair()
-        self._writer.setblocking(False)
-        self._thread = threading.Thread(target=self._watch, name="signals", daemon=True)
-
-    def __enter__(self) -> "_Signals":
-        self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        # The handlers do nothing: Python's C handler writes the number to the socket even while rclpy waits in C.
-        self._before = {number: signal.signal(number, _nothing) for number in (signal.SIGINT, signal.SIGTERM)}
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._wakeup)
-        for number in self._before:
-            # The process ends now; on Ctrl-C a second signal comes, one from the terminal and one from launch.
-            signal.signal(number, signal.SIG_IGN)
-        self._writer.close()
-        self._thread.join(timeout=1.0)
-        self._reader.close()
-
-    def _watch(self) -> None:
-        while numbers := self._reader.recv(16):
-            if not {signal.SIGINT, signal.SIGTERM} & set(numbers):
-                continue
-            if self.node is not None:
-                try:
-                    self.node.interrupted()
-                except Exception:
-                    traceback.print_exc()
-            if not self._finished.done():
-                self._finished.set_result(None)
-
-
-def _nothing(number: int, frame: object) -> None:
-    """A signal handler that leaves the work to the thread behind the wake-up socket."""

@@ -179,13 +179,14 @@ def lab(emulator: Emulator, limits: Path) -> Iterator[Lab]:
 
 def test_follows_chunks_and_reports_measured_poses(lab):
     lab.moving()
+    rejected = lab.states.messages[-1].chunks_rejected  # the first ones came before the first force
     start = lab.policy.tip().position
     lab.policy.poses.wait(lambda m: start[2] - m.pose.position.z > 0.008, start=len(lab.policy.poses.messages))
     moved = lab.policy.tip().position - start
     assert abs(moved[:2]).max() < 5e-4
     state = lab.states.messages[-1]
     assert state.twist[2] == pytest.approx(-DOWN_M_S, rel=0.2) and state.session_id == "session 1"
-    assert state.chunks_accepted > 3 and state.chunks_rejected == 0
+    assert state.chunks_accepted > 3 and state.chunks_rejected == rejected
     names, position = lab.joints.messages[-1].name, lab.joints.messages[-1].position
     assert len(names) == len(position) == 6 and lab.policy.poses.messages[-1].header.frame_id == "base"
 

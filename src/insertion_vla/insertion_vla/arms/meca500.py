@@ -2,7 +2,7 @@
 
 Velocity commands in the robot's base axes (MoveLinVelWrf) are streamed; the robot itself ends them after its velocity
 timeout, stops when the connection watchdog is not refreshed, and supervises joint speed, torque and a work zone: these
-hold when this process does not. Millimetres and degrees live in this file only.
+hold when this process does not. Millimetres and degrees live here and in meca500_setup only.
 
 An error, a safety stop or a lost connection is reported once with the robot's own reason, and only ``make_ready`` with
 ``reset`` clears it. The motors stay on when the connection is closed, because homing again may move the joints.
@@ -12,68 +12,33 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from insertion_vla_core.clock import ClockOffset
-from insertion_vla_core.geometry import Pose, log_so3, pose_from_mm_deg, pose_to_mm_deg
+from insertion_vla_core.geometry import Pose, log_so3, pose_from_mm_deg
 from insertion_vla_core.kinematics import Arm, forward
-from mecademicpy.mx_robot_def import (
-    MxEventSeverity,
-    MxRobotStatusCode,
-    MxSafeStopCategory,
-    MxTorqueLimitsMode,
-    MxWorkZoneMode,
-    robot_status_code_info,
-)
+from mecademicpy.mx_robot_def import MxRobotStatusCode, MxSafeStopCategory, robot_status_code_info
 from mecademicpy.robot import Robot
-from mecademicpy.robot_classes import (
-    MecademicException,
-    Message,
-    RobotCallbacks,
-    RobotStatus,
-)
-from pydantic import Field
+from mecademicpy.robot_classes import MecademicException, Message, RobotCallbacks, RobotStatus
 
 from insertion_vla.arms.backend import OnState, OnTrouble, RobotState, Vector
-from insertion_vla.parameters import ParameterModel
+from insertion_vla.arms.meca500_setup import (
+    ANSWER_S,
+    DEGREE,
+    MILLI,
+    Meca500Settings,
+    check_work_zone,
+    configure_motion,
+    numbers,
+    set_work_zone,
+)
 
-ANSWER_S = 3.0  # the robot answers within this time, or something is wrong
 START_S = 60.0  # activation and homing of the real arm
 RETRY_S = 0.25
 STOP_S = 0.5  # to come to rest before the connection is closed
 TIP_TOLERANCE_M, TIP_TOLERANCE_RAD = 1e-3, math.radians(0.5)  # between the robot's idea of the tip and ours
 REST_RAD_S = 1e-3
-MILLI, DEGREE = 1e-3, math.pi / 180.0
-ZONE_SEVERITY, ZONE_MODE = MxEventSeverity.MX_EVENT_SEVERITY_ERROR, MxWorkZoneMode.MX_WORK_ZONE_MODE_TOOL_IN_WORK_ZONE
-
-
-class Meca500Settings(ParameterModel):
-    """Parameters of the Meca500 back end."""
-
-    address: str = Field("127.0.0.1", min_length=7, description="the robot's IP address (factory: 192.168.0.100)")
-    connect_timeout_s: float = Field(
-        15.0, ge=1.0, le=120.0, description="[s] to wait for the robot when the node configures"
-    )
-    velocity_timeout_s: float = Field(
-        0.05, ge=0.02, le=0.2, description="[s] after which the robot itself ends a velocity command"
-    )
-    watchdog_s: float = Field(
-        0.25, ge=0.1, le=2.0, description="[s] without a sign of life after which the robot stops and hangs up"
-    )
-    monitoring_interval_s: float = Field(0.01, ge=0.001, le=0.02, description="[s] between robot states")
-    joint_speed_percent: float = Field(
-        30.0, ge=1.0, le=100.0, description="[%] of the robot's top joint speeds that its controller allows"
-    )
-    torque_percent: float = Field(
-        40.0, ge=5.0, le=100.0, description="[%] deviation from the expected joint torque that is an error"
-    )
-    cart_acceleration_percent: float = Field(
-        50.0, ge=1.0, le=600.0, description="[%] Cartesian acceleration of the robot's controller"
-    )
-    work_zone_margin_m: float = Field(
-        0.005, ge=0.0, le=0.05, description="[m] by which the robot's own work zone is larger than limits.workspace"
-    )
 
 
 class Meca500:
@@ -126,15 +91,7 @@ class Meca500:
     def _connect_once(self) -> None:
         self._hang_up()
         robot = Robot()
-        callbacks = RobotCallbacks()
-        callbacks.on_end_of_cycle = self._cycle
-        callbacks.on_command_message = self._message
-        callbacks.on_error = self._error
-        callbacks.on_safety_stop = self._safety_stop
-        callbacks.on_deactivated = lambda: self._trouble("the robot's motors were switched off")
-        callbacks.on_motion_paused = lambda: self._trouble("the robot's motion was paused by someone else")
-        callbacks.on_disconnected = self._disconnected
-        robot.RegisterCallbacks(callbacks, run_callbacks_in_separate_thread=True)
+        robot.RegisterCallbacks(self._callbacks(robot), run_callbacks_in_separate_thread=True)
         address = self.settings.address
         self._robot = robot
         self._state_came.clear()
@@ -164,7 +121,7 @@ class Meca500:
         try:
             self._clear(robot, reset)
             self._activate(robot)
-            self._configure_motion(robot)
+            configure_motion(robot, self.settings, self.tool)
         except (MecademicException, TimeoutError) as error:
             raise OSError(self._with_cause(f"the Meca500 did not get ready: {error}")) from None
         self._check_tip()
@@ -191,9 +148,9 @@ class Meca500:
     def _activate(self, robot: Robot) -> None:
         status = robot.GetStatusRobot(synchronous_update=True, timeout=ANSWER_S)
         if status.activation_state:
-            self._check_zone(robot)
+            check_work_zone(robot, self._zone_mm)
         else:
-            self._set_zone(robot)
+            set_work_zone(robot, self.tool, self._zone_mm)
             robot.ActivateRobot()
             robot.WaitActivated(timeout=START_S)
         if not status.homing_state:
@@ -203,43 +160,6 @@ class Meca500:
         robot.WaitMotionCleared(timeout=ANSWER_S)
         robot.ResumeMotion()
         robot.WaitMotionResumed(timeout=ANSWER_S)
-
-    def _set_zone(self, robot: Robot) -> None:
-        """The box that the tip may not leave; the robot keeps it over a power cycle."""
-        robot.SetSynchronousMode(True)
-        try:
-            x, y, z = _numbers(self.tool.position / MILLI)
-            robot.SetToolSphere(x, y, z, 0.0)
-            robot.SetWorkZoneLimits(*_numbers(self._zone_mm))
-            robot.SetWorkZoneCfg(ZONE_SEVERITY, ZONE_MODE)
-        finally:
-            robot.SetSynchronousMode(False)
-
-    def _check_zone(self, robot: Robot) -> None:
-        """An activated robot takes no work zone, so it must already have ours."""
-        limits = robot.GetWorkZoneLimits(timeout=ANSWER_S)
-        found = [limits.x_min, limits.y_min, limits.z_min, limits.x_max, limits.y_max, limits.z_max]
-        severity = robot.GetWorkZoneCfg(timeout=ANSWER_S).severity
-        if not np.allclose(found, self._zone_mm, atol=0.01) or severity != ZONE_SEVERITY:
-            raise OSError(
-                f"the Meca500 is activated with the work zone {np.round(found, 2).tolist()} mm, "
-                f"expected {np.round(self._zone_mm, 2).tolist()} mm that is an error to leave; deactivate the robot "
-                "(its web page), so that the zone can be set, and try again"
-            )
-
-    def _configure_motion(self, robot: Robot) -> None:
-        """Settings that every activation puts back to their defaults."""
-        s = self.settings
-        robot.SetTrf(*_numbers(pose_to_mm_deg(self.tool)))
-        robot.SetWrf(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-        robot.SetVelTimeout(s.velocity_timeout_s)
-        robot.SetJointVelLimit(s.joint_speed_percent)
-        robot.SetCartAcc(s.cart_acceleration_percent)
-        robot.SetTorqueLimits(*[s.torque_percent] * 6)
-        robot.SetTorqueLimitsCfg(
-            MxEventSeverity.MX_EVENT_SEVERITY_ERROR, MxTorqueLimitsMode.MX_TORQUE_LIMITS_MODE_DELTA_WITH_EXPECTED
-        )
-        robot.SetCheckpoint(1).wait(timeout=ANSWER_S)  # all of the above is in force
 
     def _check_tip(self) -> None:
         """The robot's tip and ours must agree, or one of the two has another tool or another arm."""
@@ -285,7 +205,7 @@ class Meca500:
                 robot.ConnectionWatchdog(self.settings.watchdog_s)
                 self._watched_s = now_s
             if self._ready:
-                robot.MoveLinVelWrf(*_numbers(twist[:3] / MILLI), *_numbers(twist[3:] / DEGREE))
+                robot.MoveLinVelWrf(*numbers(twist[:3] / MILLI), *numbers(twist[3:] / DEGREE))
         except (MecademicException, OSError) as error:
             self._connected = False
             self._trouble(self._with_cause(f"the connection to the robot was lost: {error}"))
@@ -338,11 +258,28 @@ class Meca500:
 
     # Callbacks, in the library's callback thread.
 
-    def _cycle(self) -> None:
+    def _callbacks(self, robot: Robot) -> RobotCallbacks:
+        """What to do when something happens to this connection; nothing once there is a newer one."""
+
+        def mine(action: Callable[..., None]) -> Callable[..., None]:
+            return lambda *arguments: action(*arguments) if robot is self._robot else None
+
+        callbacks = RobotCallbacks()
+        callbacks.on_end_of_cycle = mine(lambda: self._cycle(robot))
+        callbacks.on_command_message = mine(self._message)
+        callbacks.on_error = mine(
+            lambda: self._trouble(f"the robot is in error: {self._cause(robot.GetStatusRobot())}")
+        )
+        callbacks.on_safety_stop = mine(
+            lambda: self._trouble(f"safety stop: {_stops(robot.GetSafetyStatus().stop_mask)}")
+        )
+        callbacks.on_deactivated = mine(lambda: self._trouble("the robot's motors were switched off"))
+        callbacks.on_motion_paused = mine(lambda: self._trouble("the robot's motion was paused by someone else"))
+        callbacks.on_disconnected = mine(self._disconnected)
+        return callbacks
+
+    def _cycle(self, robot: Robot) -> None:
         """All real-time data of one monitoring cycle are here."""
-        robot = self._robot
-        if robot is None:
-            return
         try:
             joints = robot.GetRtJointPos(include_timestamp=True, synchronous_update=False)
             rates = robot.GetRtJointVel(synchronous_update=False)
@@ -366,19 +303,9 @@ class Meca500:
         if info is not None and info.is_error and not self._last_error:
             self._last_error = f"[{message.id}] {message.data}"
 
-    def _error(self) -> None:
-        robot = self._robot
-        if robot is not None:
-            self._trouble(f"the robot is in error: {self._cause(robot.GetStatusRobot())}")
-
     def _disconnected(self) -> None:
         self._connected = False
         self._trouble(self._with_cause("the connection to the robot was lost"))
-
-    def _safety_stop(self) -> None:
-        robot = self._robot
-        if robot is not None:
-            self._trouble(f"safety stop: {_stops(robot.GetSafetyStatus().stop_mask)}")
 
     def _trouble(self, reason: str) -> None:
         """Report once per time that the robot was ready."""
@@ -399,8 +326,3 @@ def _stops(mask: int) -> str:
     """The names of safety signals."""
     names = [c.name.removeprefix("MX_SAFE_STOP_") for c in MxSafeStopCategory if c and mask & c]
     return ", ".join(name.lower().replace("_", " ") for name in names) or "unknown signal"
-
-
-def _numbers(values: Vector) -> list[float]:
-    """Numbers as the robot reads them: with four decimals Python never writes an exponent."""
-    return [round(value, 4) for value in values.tolist()]

@@ -19,7 +19,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from typing import Any, Literal
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -33,7 +32,6 @@ from insertion_vla_core.kinematics import load_arm
 from insertion_vla_core.limits import load_limits
 from pydantic import Field
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -42,8 +40,10 @@ from insertion_vla.arm_limits import LimitParameters
 from insertion_vla.arm_loop import ArmLoop, Cycle
 from insertion_vla.arm_messages import ArmStateMessage, RobotMessages
 from insertion_vla.arms.backend import Backend, RobotState
-from insertion_vla.arms.meca500 import Meca500, Meca500Settings
+from insertion_vla.arms.meca500 import Meca500
+from insertion_vla.arms.meca500_setup import Meca500Settings
 from insertion_vla.arms.ros2_control import Ros2Control, Ros2ControlSettings
+from insertion_vla.background import Background
 from insertion_vla.force_listener import ForceListener
 from insertion_vla.managed_node import ManagedNode, run
 from insertion_vla.messages import chunk_from_message, ns_from_time, unreadable_chunk
@@ -88,7 +88,7 @@ class ArmNode(ManagedNode):
         self.robot_reason = ""
         self._robot_came = threading.Event()
         self._sent_state_s = 0.0
-        self._busy = ""
+        self._background = Background(self)
         self.loop = ArmLoop(Gate(limits, arm, tool), arm, tool, self._on_cycle, self._on_crash)
         self._limit_parameters = LimitParameters(self, limits, self._tighten)
         self._state_message = ArmStateMessage(p.base_frame)
@@ -188,40 +188,16 @@ class ArmNode(ManagedNode):
         return response
 
     async def _on_rearm(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = await self._in_background("re-arm", self._rearm)
+        response.success, response.message = await self._background.run("re-arm", self._rearm)
         self.get_logger().info(f"arm/rearm: {response.message}")
         return response
 
     async def _on_retract(self, request: Retract.Request, response: Retract.Response) -> Retract.Response:
-        done = await self._in_background("retract", lambda: self._retract(float(request.distance)))
+        done = await self._background.run("retract", lambda: self._retract(float(request.distance)))
         response.success, response.message = done[:2]
         response.travelled = float(done[2]) if len(done) > 2 else 0.0
         self.get_logger().info(f"arm/retract: {response.message}")
         return response
-
-    def _in_background(self, name: str, work: Callable[[], tuple[Any, ...]]) -> Future:
-        """Run something slow in a thread, so that force and chunks are heard meanwhile; one at a time."""
-        future = Future(executor=self.executor)
-        if self._busy:
-            future.set_result((False, f"refused: {self._busy} is still going on"))
-            return future
-        self._busy = name
-
-        def body() -> None:
-            try:
-                result = work()
-            except (Refused, OSError) as error:
-                result = (False, str(error))
-            except Exception as error:
-                self.get_logger().error(f"{name}: {error}\n{traceback.format_exc()}")
-                result = (False, f"{type(error).__name__}: {error}")
-            self._busy = ""
-            future.set_result(result)
-            if self.executor is not None:
-                self.executor.wake()
-
-        threading.Thread(target=body, name=name, daemon=True).start()
-        return future
 
     # Background threads.
 
