@@ -20,7 +20,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
@@ -33,27 +33,41 @@ Work = Callable[[argparse.Namespace], int | None]
 class Parser(argparse.ArgumentParser):
     """Arguments of one verb; flags must be written out and unknown ones are refused with the nearest known one."""
 
-    def __init__(self, verb: str, description: str) -> None:
-        super().__init__(prog=verb, description=description, allow_abbrev=False)
+    def __init__(self, verb: str = "", description: str = "", **settings: Any) -> None:
+        # Parsers of subcommands are made by argparse, which passes their name as `prog`.
+        super().__init__(**{"prog": verb, "description": description, "allow_abbrev": False, **settings})
 
     def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
         """The arguments of this process, or those given; leaves with exit code 2 and one line if they are wrong."""
-        given, unknown = self.parse_known_args(arguments)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        # First, so that a misspelt flag is not answered with "--output is required".
+        self._refuse_unknown_flags(words)
+        given, unknown = self.parse_known_args(words)
         if unknown:
-            self.error(self._unknown(unknown))
+            self.error(f"got an argument too many: {' '.join(unknown)}")
         return given
 
     def error(self, message: str) -> NoReturn:
         """One sentence and exit code 2."""
         self.exit(EXIT_REFUSED, f"{self.prog}: {message}; see {self.prog} --help\n")
 
-    def _unknown(self, unknown: list[str]) -> str:
-        flags = [argument.split("=")[0] for argument in unknown if argument.startswith("-") and argument != "-"]
-        if not flags:
-            return f"got an argument too many: {' '.join(unknown)}"
-        known = [flag for action in self._actions for flag in action.option_strings]
-        near = difflib.get_close_matches(flags[0], known, 1, 0.5)
-        return f"unknown flag {flags[0]}" + (f", did you mean {near[0]}?" if near else "")
+    def _refuse_unknown_flags(self, words: list[str]) -> None:
+        known = _flags(self)
+        end = words.index("--") if "--" in words else len(words)
+        for word in words[:end]:
+            flag = word.split("=")[0]
+            if flag.startswith("--") and flag not in known:
+                near = difflib.get_close_matches(flag, known, 1, 0.5)
+                self.error(f"unknown flag {flag}" + (f", did you mean {near[0]}?" if near else ""))
+
+
+def _flags(parser: argparse.ArgumentParser) -> list[str]:
+    """The flags of a parser and of its subcommands."""
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            flags += [flag for inner in action.choices.values() for flag in _flags(inner)]
+    return flags
 
 
 class Terminated(BaseException):

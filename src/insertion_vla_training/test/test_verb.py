@@ -25,6 +25,34 @@ def test_an_unknown_flag_is_refused_with_the_nearest(capsys):
     assert "unknown flag --sed, did you mean --seed?" in said and len(said.splitlines()) == 1
 
 
+def test_a_misspelt_flag_is_told_before_what_then_is_missing(capsys):
+    made = Parser("weigh", "Weighs bags.")
+    made.add_argument("--output", required=True)
+    with pytest.raises(SystemExit):
+        run_verb(made, lambda given: 0, ["--ouput", "x"])
+    assert "unknown flag --ouput, did you mean --output?" in capsys.readouterr().err
+
+
+def test_an_argument_too_many_is_refused(capsys):
+    with pytest.raises(SystemExit) as left:
+        run_verb(Parser("weigh", "Weighs."), lambda given: 0, ["bag"])
+    assert left.value.code == 2 and "too many: bag" in capsys.readouterr().err
+
+
+def test_subcommands_know_their_own_flags(capsys):
+    made = Parser("cache", "Caches.")
+    verify = made.add_subparsers(dest="command").add_parser("verify")
+    verify.add_argument("--store")
+    assert run_verb(made, lambda given: int(given.store), ["verify", "--store", "3"]) == 3
+    with pytest.raises(SystemExit) as left:
+        run_verb(made, lambda given: 0, ["verify", "--stor", "3"])
+    assert left.value.code == 2 and "did you mean --store?" in capsys.readouterr().err
+
+
+def test_what_stands_behind_two_dashes_is_no_flag():
+    assert run_verb(parser(), lambda given: len(given.bags), ["--", "--odd"]) == 1
+
+
 def test_a_shortened_flag_is_refused():
     with pytest.raises(SystemExit) as left:
         run_verb(parser(), lambda given: 0, ["--see=3"])
