@@ -34,7 +34,6 @@ end = time.monotonic() + 30
 while time.monotonic() < end:
     time.sleep(0.1)
 """
-ENDLESS = "import time\nprint('ready', flush=True)\ntime.sleep(30)"
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +46,11 @@ def log_folder(tmp_path, monkeypatch):
 
 def python(code, *arguments, **kwargs):
     return ExecuteProcess(cmd=[sys.executable, "-u", "-c", code, *arguments], **{"output": "screen", **kwargs})
+
+
+def endless(**kwargs):
+    """Runs until a signal; unlike Python, `sleep` has no start-up during which a signal has another effect."""
+    return ExecuteProcess(cmd=["sleep", "30"], **kwargs)
 
 
 def has_ended(pid):
@@ -258,21 +262,21 @@ def test_respawn_delay_does_not_hold_up_the_end(capsys):
 
 
 def test_required_process_ends_the_launch(capsys):
-    endless = python(ENDLESS)
-    code, _ = run_launch(endless, python("pass", name="required", on_exit=Shutdown()))
+    other = endless()
+    code, _ = run_launch(other, python("pass", name="required", on_exit=Shutdown()))
     assert code == 0
     assert re.search(r"process\[required-\d+\] was required: shutting down", capsys.readouterr().out)
-    assert endless.return_code == -signal.SIGINT
+    assert other.return_code == -signal.SIGINT
 
 
 def test_shutdown_while_starting_ends_the_process():
-    process = python(ENDLESS)
+    process = endless()
     assert run_launch(process, Shutdown())[0] == 0
     assert process.return_code == -signal.SIGINT
 
 
 def test_process_after_the_shutdown_is_not_started():
-    process = python(ENDLESS)
+    process = endless()
     assert run_launch(Shutdown(), TimerAction(period=0.01, actions=[process], cancel_on_shutdown=False))[0] == 0
     assert process.return_code is None
 
@@ -282,7 +286,7 @@ def test_error_while_starting_ends_those_already_started(capsys):
         def execute(self, context):
             raise RuntimeError("cannot go on")
 
-    started = python(ENDLESS)
+    started = endless()
     assert run_launch(started, Failing(cmd=["x"]))[0] == 1
     assert started.return_code is not None
     assert (
@@ -293,7 +297,7 @@ def test_error_while_starting_ends_those_already_started(capsys):
 
 @pytest.mark.parametrize("setting", [{"sigterm_timeout": "soon"}, {"respawn": "maybe"}])
 def test_bad_settings_are_told_before_the_start(setting, capsys):
-    process = python(ENDLESS, **setting)
+    process = endless(**setting)
     assert run_launch(process)[0] == 1
     assert process.return_code is None and f"Cannot convert value '{[*setting.values()][0]}'" in capsys.readouterr().out
 

@@ -145,8 +145,8 @@ def test_settings_for_all_nodes_hold_within_their_scope(told, tmp_path):
     assert answer["chatter"] == "/lab/left/hand/talk"
     assert answer["parameters"] == {"from_file": True, "a": 1, "b": "own"}
     scope = GroupAction([PushRosNamespace("lab"), SetParameter("a", 1), SetRemap("chatter", "talk")])
-    answer = told(scope, probe(name="arm", namespace=""))
-    assert (answer["name"], answer["chatter"], answer["parameters"]) == ("/arm", "/chatter", {})
+    answer = told(SetParameter("b", 2), SetRemap("other", "o"), scope, probe(name="arm", namespace=""))
+    assert (answer["name"], answer["chatter"], answer["parameters"]) == ("/arm", "/chatter", {"b": 2})
 
 
 @pytest.mark.parametrize(
