@@ -25,6 +25,8 @@ setup(
         "PyYAML",
         "mcap",
         "rosbags",
+        "zstandard",
+        "lz4",
         "zarr>=3",
         "h5py",
         "pyarrow",
