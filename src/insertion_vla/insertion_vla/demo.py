@@ -52,7 +52,7 @@ def main() -> int:
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     RUNS.mkdir(exist_ok=True)
     name = f"demo-seed{given['seed']}-{time.strftime('%Y%m%d-%H%M%S')}"
-    video = Path(given["video"] or RUNS / f"{name}.gif").absolute()
+    video = Path(given["video"] or RUNS / f"{name}.mp4").absolute()
     log = (RUNS / f"{name}.log").absolute()
     interrupted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
