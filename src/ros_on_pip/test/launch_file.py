@@ -13,7 +13,7 @@ from launch.substitutions import *
 from launch_ros.actions import *
 
 def python(code, **kwargs):
-    return ExecuteProcess(cmd=[sys.executable, "-u", "-c", code], **{"output": "screen", **kwargs})
+    return ExecuteProcess(cmd=[sys.executable, "-c", code], **{"output": "screen", **kwargs})
 """
 
 

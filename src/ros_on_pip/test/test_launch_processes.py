@@ -1,13 +1,18 @@
 """Processes of a launch: their output, their end, signals, respawn."""
 
+import fcntl
+import os
 import re
 import signal
+import subprocess
 import sys
+import termios
+import threading
 from pathlib import Path
 
 import launch.logging
 import pytest
-from conftest import wait_for
+from conftest import ROS2, wait_for
 from launch.actions import (
     EmitEvent,
     ExecuteProcess,
@@ -44,8 +49,19 @@ def log_folder(tmp_path, monkeypatch):
     launch.logging.reset()
 
 
+# Ends in good order at a SIGINT.
+ORDERLY = """
+import time
+try:
+    print("ready", flush=True)
+    time.sleep(30)
+except KeyboardInterrupt:
+    print("in good order")
+"""
+
+
 def python(code, *arguments, **kwargs):
-    return ExecuteProcess(cmd=[sys.executable, "-u", "-c", code, *arguments], **{"output": "screen", **kwargs})
+    return ExecuteProcess(cmd=[sys.executable, "-c", code, *arguments], **{"output": "screen", **kwargs})
 
 
 def endless(**kwargs):
@@ -166,14 +182,11 @@ def test_text_for_standard_input():
 
 
 def test_shutdown_sends_sigint_and_the_process_may_end_in_its_own_way(capsys):
-    code = (
-        "import time\ntry:\n    print('ready', flush=True); time.sleep(30)\nexcept KeyboardInterrupt:\n    print('bye')"
-    )
-    process = python(code)
+    process = python(ORDERLY)
     assert run_launch(process, shut_down_when_ready(process))[0] == 0
     assert process.return_code == 0
     output = capsys.readouterr().out
-    assert "sending signal 'SIGINT' to process" in output and "] bye\n" in output
+    assert "sending signal 'SIGINT' to process" in output and "] in good order\n" in output
     assert "escalating" not in output
 
 
@@ -218,7 +231,9 @@ def test_children_left_behind_are_ended_too(capsys):
     ],
 )
 def test_event_for_one_process_leaves_the_other_alone(make_event, returncode):
-    first = python("import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\nprint('ready')\ntime.sleep(30)")
+    first = python(
+        "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\nprint('ready', flush=True)\ntime.sleep(30)"
+    )
     second = python("input(); print('done')", cached_output=True)
 
     def on_ready(event):
@@ -320,18 +335,22 @@ def test_action_is_executed_once(capsys):
     assert "executed more than once" in capsys.readouterr().out
 
 
-def test_prefix_is_put_before_the_command(capsys):
-    plain = python("pass", prefix="env MARK=1")
-    run_launch(plain)
-    assert plain.process_details["cmd"][:2] == ["env", "MARK=1"]
+def test_prefix_is_put_before_the_command():
+    own = python("pass", prefix="env MARK=1")
+    others = [python("pass"), ExecuteProcess(cmd=["true"])]
+    run_launch(
+        SetLaunchConfiguration("launch-prefix", "nice -n 1"),
+        SetLaunchConfiguration("launch-prefix-filter", "python"),
+        own,
+        *others,
+    )
+    starts = [process.process_details["cmd"][0] for process in (own, *others)]
+    assert starts == ["env", "nice", "true"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_to_ros2_launch_ends_it_cleanly(number, tmp_path, ros2_process):
-    code = (
-        "import time\ntry:\n    print('ready'); time.sleep(30)\nexcept KeyboardInterrupt:\n    print('in good order')"
-    )
-    path = write_launch_file(tmp_path / "endless.launch.py", f"python({code!r}, name='arm'),")
+    path = write_launch_file(tmp_path / "endless.launch.py", f"python({ORDERLY!r}, name='arm'),")
     process = ros2_process("launch", path, "--noninteractive")
     process.wait_for("] ready")
     assert process.end(number) == 0
@@ -341,13 +360,49 @@ def test_signal_to_ros2_launch_ends_it_cleanly(number, tmp_path, ros2_process):
 
 
 def test_sigquit_leaves_no_process_behind(tmp_path, ros2_process):
-    code = "import os, time; print('pid', os.getpid(), flush=True); time.sleep(30)"
+    code = "import os, subprocess; p = subprocess.Popen(['sleep', '30']); print('pids', os.getpid(), p.pid, flush=True); p.wait()"
     path = write_launch_file(tmp_path / "a.launch.py", f"python({code!r}),")
     process = ros2_process("launch", path)
-    process.wait_for("] pid ")
-    pid = int(re.search(r"\] pid (\d+)", process.text).group(1))
+    process.wait_for("] pids ")
+    pids = [int(pid) for pid in re.search(r"\] pids (\d+) (\d+)", process.text).groups()]
     assert process.end(signal.SIGQUIT) == 1
-    wait_for(lambda: has_ended(pid), f"process {pid} to have ended")
+    wait_for(lambda: all(map(has_ended, pids)), f"processes {pids} to have ended")
+
+
+def test_ctrl_c_in_a_terminal_reaches_each_process_once(tmp_path):
+    path = write_launch_file(tmp_path / "a.launch.py", f"python({ORDERLY!r}),")
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [*ROS2, "launch", str(path)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    output = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            output += chunk
+            if b"] ready" in chunk:
+                os.write(ours, b"\x03")
+    except OSError:  # the terminal's other end is closed
+        assert process.wait(20) == 0, output
+    finally:
+        process.kill()
+        os.close(ours)
+    assert b"user interrupted with ctrl-c (SIGINT)" in output and b"] in good order" in output
+    assert b"sending signal" not in output
+
+
+def test_launch_in_a_thread():
+    codes = []
+    process = python("import sys; sys.exit(4)")
+    thread = threading.Thread(target=lambda: codes.append(run_launch(process)[0]))
+    thread.start()
+    thread.join(20)
+    assert codes == [0] and process.return_code == 4
 
 
 def test_two_launches_in_one_process():
