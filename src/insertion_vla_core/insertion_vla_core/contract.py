@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -170,6 +171,7 @@ def load_contract(path: str | Path) -> Contract:
     return load_strict(path, Contract, "a contract")
 
 
+@lru_cache(maxsize=16)  # every episode of a data set carries the same text, and parsing takes 20 ms
 def parse_contract(text: str, place: str) -> Contract:
     """Read a contract from the text of its YAML, as recordings carry it; `place` names where it stands.
 

@@ -14,7 +14,7 @@ from insertion_vla_training.bag_clock import check_counter, check_silence, check
 from insertion_vla_training.bag_error import BagError
 from insertion_vla_training.bag_reader import BagReader
 from insertion_vla_training.bag_rows import OTHER_TOPICS, RowTakers
-from insertion_vla_training.episode_data import EpisodeData
+from insertion_vla_training.episode_data import PLACE, EpisodeData
 from insertion_vla_training.store_layout import Rows
 
 BLOCK_BYTES = 1 << 20
@@ -55,7 +55,7 @@ def read_episode(bag: Path, sha256: str, aline_type: str) -> EpisodeData:
     """
     reader = BagReader(bag)
     metadata = reader.episode()
-    contract = parse_contract(metadata.contract, f"bag {bag}")
+    contract = parse_contract(metadata.contract, PLACE)
     topics = _topics(reader, contract, metadata.namespace)
     rows = RowTakers(contract, aline_type)
     receive, counters, failed = _take_all(reader, topics, rows)
@@ -79,7 +79,9 @@ def _topics(reader: BagReader, contract: Contract, namespace: str) -> dict[str, 
     """The relative topic by its name in the bag."""
     optional = [stream for stream in contract.observations if stream.optional or stream.payload]
     required = [stream for stream in contract.observations if not (stream.optional or stream.payload)]
-    wanted = {source.topic: source.type for source in (*required, *contract.images, contract.action)}
+    wanted = {stream.topic: stream.type for stream in required}
+    wanted |= {image.topic: image.type for image in contract.images}
+    wanted[contract.action.topic] = contract.action.type
     found = reader.resolve(wanted, namespace)
     empty = [name for name in found.values() if reader.topics()[name].count == 0]
     if empty:

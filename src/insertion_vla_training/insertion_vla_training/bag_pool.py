@@ -75,7 +75,7 @@ def read_bags(
                 "the same command again to go on, with fewer --jobs"
             ) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def read_bag(bag: Path, known: Collection[str], aline_type: str, folder: Path) -> Outcome:

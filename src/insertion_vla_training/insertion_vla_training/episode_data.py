@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from insertion_vla_training.store_layout import Rows
 
 HEAD, DIFFERENCES_NAMED = "episode.json", 5
+PLACE = "the metadata of the episode"  # as the metadata name it themselves: the contract is parsed once
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class EpisodeData:
 
     def check_contract(self, contract: Contract, store: str) -> None:
         """Raises ValueError when it was recorded with another contract than that of the store."""
-        wrong = differences(parse_contract(self.metadata.contract, f"bag {self.bag}"), contract)
+        wrong = differences(parse_contract(self.metadata.contract, PLACE), contract)
         if wrong:
             more = f" and {len(wrong) - DIFFERENCES_NAMED} more" if len(wrong) > DIFFERENCES_NAMED else ""
             raise ValueError(

@@ -124,18 +124,17 @@ def _staging(path: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(
-                f"another preprocess writes to the store {path}; wait for it to end, or stop it"
-            ) from error
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise ValueError(f"another preprocess writes to the store {path}; wait for it to end, or stop it") from error
+    try:
         for leftover in folder.iterdir():
             if leftover.is_dir():
                 shutil.rmtree(leftover)
         yield folder
-        shutil.rmtree(folder, ignore_errors=True)
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 

@@ -243,10 +243,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path, bags):
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=30)
     assert running.returncode == -signal.SIGKILL and len(names(store)) < 4
-    # Its readers leave with it.
-    while time.monotonic() < deadline_s and _members(running.pid):
-        os.sched_yield()
-    assert _members(running.pid) == []
+    assert_all_left(running.pid)
     assert run(bags, "--store", store, "--jobs", 1) == 0
     assert run(bags, "--store", tmp_path / "straight", "--jobs", 1) == 0
     ours, straight = Store.open(store), Store.open(tmp_path / "straight")
@@ -256,6 +253,30 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path, bags):
         assert ours.stream("force", a).values.tobytes() == straight.stream("force", b).values.tobytes()
     assert load_statistics(ours) == load_statistics(straight)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "straight"]
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_leaves_a_whole_store_and_nothing_beside_it(tmp_path, bags, number, code):
+    command = [sys.executable, "-m", "insertion_vla_training.preprocess", str(bags), "--jobs", "2", "--store"]
+    running = subprocess.Popen([*command, str(tmp_path / "store")], start_new_session=True, stderr=subprocess.PIPE)
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s and not (tmp_path / "store" / "metadata" / "000000.json").exists():
+        os.sched_yield()
+    os.killpg(running.pid, number) if number == signal.SIGINT else running.send_signal(number)
+    said = running.communicate(timeout=60)[1].decode()
+    assert running.returncode == code and "Traceback" not in said, said
+    assert_all_left(running.pid)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    assert run(bags, "--store", tmp_path / "store", "--jobs", 1) == 0
+    assert names(tmp_path / "store") == [f"episode_{i}" for i in range(4)]
+
+
+def assert_all_left(group):
+    """The readers, and Python's tracker of them, leave with the writing process."""
+    deadline_s = time.monotonic() + 20
+    while time.monotonic() < deadline_s and _members(group):
+        os.sched_yield()
+    assert _members(group) == []
 
 
 def _members(group):

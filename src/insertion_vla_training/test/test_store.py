@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import zarr
 from bag_rig import CONTRACT
-from episode_rig import messages, write_episode
-from insertion_vla_training.bag import BagReader
+from episode_rig import TYPES, messages, write_episode
+from insertion_vla_training.bag import BagReader, local_type
 from insertion_vla_training.bag_episode import bag_hash, read_episode
 from insertion_vla_training.episode_data import load_episode, save_episode
 from insertion_vla_training.episode_index import Split
@@ -241,3 +241,19 @@ def test_a_bag_recorded_under_another_contract_is_refused_by_what_differs(tmp_pa
         with pytest.raises(ValueError, match=r"force\.rate_hz: 500.0 against 650.0"):
             store.append_episode(read_episode(bag, bag_hash(bag), "f16"))
         assert store.episodes() == []
+
+
+def test_a_lines_beyond_16_bits_are_refused_and_not_made_infinite(tmp_path):
+    kind = local_type(TYPES["/force/samples"])
+    found = messages(SECONDS, seed=6)
+    at = next(i for i, entry in enumerate(found) if entry[0] == "/force/samples")
+    message = kind.decode(found[at][2])
+    alines = message.alines.copy()
+    alines[2000] = 1e6
+    found[at] = (*found[at][:2], kind.encode(type(message)(**{**vars(message), "alines": alines})))
+    bag = write_episode(tmp_path / "loud", found)
+    half = read_episode(bag, bag_hash(bag), "f16")
+    assert len(half.reasons) == 1 and "--alines f32" in half.reasons[0]
+    assert not np.isinf(half.tables["alines"].columns["values"]).any()
+    assert len(half.tables["alines"]) == len(half.tables["streams/force"])
+    assert read_episode(bag, bag_hash(bag), "f32").reasons == ()
