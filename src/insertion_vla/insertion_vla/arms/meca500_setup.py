@@ -30,7 +30,7 @@ class Meca500Settings(ParameterModel):
         0.05, ge=0.02, le=0.2, description="[s] after which the robot itself ends a velocity command"
     )
     watchdog_s: float = Field(
-        0.25, ge=0.1, le=2.0, description="[s] without a sign of life after which the robot stops and hangs up"
+        0.5, ge=0.1, le=2.0, description="[s] without a sign of life after which the robot stops and hangs up"
     )
     monitoring_interval_s: float = Field(0.01, ge=0.001, le=0.02, description="[s] between robot states")
     joint_speed_percent: float = Field(

@@ -15,6 +15,7 @@ on /diagnostics; packets of other senders than ``sender_address`` are dropped.
 
 import array
 import math
+import sys
 import time
 
 import numpy as np
@@ -35,6 +36,7 @@ from insertion_vla.parameters import RUNTIME, ParameterModel
 from insertion_vla_interfaces.msg import ForceSamples
 
 BLOCK = 10
+SWITCH_INTERVAL_S = 0.001  # callbacks give way to the receiving thread this soon
 SILENCE_S = 0.5  # for the diagnostics only; the gate in the arm node has its own, much shorter limit
 
 
@@ -267,6 +269,7 @@ def refuse_tare(raw: np.ndarray, p: Parameters) -> str:
 
 def main() -> int:
     """Entry point of the executable ``force_sensor``."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     return run(ForceSensorNode)
 
 
