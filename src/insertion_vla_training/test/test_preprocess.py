@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -18,6 +19,7 @@ from insertion_vla_training.statistics import load_statistics
 from insertion_vla_training.store import Store
 
 SECONDS = 1.5
+PAUSE = threading.Event()  # never set: between two looks at a condition, until a deadline
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +241,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path, bags):
     running = subprocess.Popen([*command, str(store)], start_new_session=True, stderr=subprocess.PIPE)
     deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s and not (store / "metadata" / "000000.json").exists():
-        os.sched_yield()
+        PAUSE.wait(0.01)
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=30)
     assert running.returncode == -signal.SIGKILL and len(names(store)) < 4
@@ -261,7 +263,7 @@ def test_a_stopped_run_leaves_a_whole_store_and_nothing_beside_it(tmp_path, bags
     running = subprocess.Popen([*command, str(tmp_path / "store")], start_new_session=True, stderr=subprocess.PIPE)
     deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s and not (tmp_path / "store" / "metadata" / "000000.json").exists():
-        os.sched_yield()
+        PAUSE.wait(0.01)
     os.killpg(running.pid, number) if number == signal.SIGINT else running.send_signal(number)
     said = running.communicate(timeout=60)[1].decode()
     assert running.returncode == code and "Traceback" not in said, said
@@ -275,7 +277,7 @@ def assert_all_left(group):
     """The readers, and Python's tracker of them, leave with the writing process."""
     deadline_s = time.monotonic() + 20
     while time.monotonic() < deadline_s and _members(group):
-        os.sched_yield()
+        PAUSE.wait(0.01)
     assert _members(group) == []
 
 
