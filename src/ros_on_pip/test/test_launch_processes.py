@@ -360,7 +360,10 @@ def test_signal_to_ros2_launch_ends_it_cleanly(number, tmp_path, ros2_process):
 
 
 def test_sigquit_leaves_no_process_behind(tmp_path, ros2_process):
-    code = "import os, subprocess; p = subprocess.Popen(['sleep', '30']); print('pids', os.getpid(), p.pid, flush=True); p.wait()"
+    code = (
+        "import os, subprocess as s; p = s.Popen(['sleep', '30']); os.write(1, b'pids %d %d\\n' % (os.getpid(), p.pid))"
+    )
+    code += "; p.wait()"
     path = write_launch_file(tmp_path / "a.launch.py", f"python({code!r}),")
     process = ros2_process("launch", path)
     process.wait_for("] pids ")

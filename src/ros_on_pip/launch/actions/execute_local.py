@@ -16,7 +16,7 @@ from ..event_handler import BaseEventHandler, EventHandler
 from ..event_handlers.on_process_exit import OnProcessExit
 from ..event_handlers.on_process_io import OnProcessIO
 from ..event_handlers.on_shutdown import OnShutdown
-from ..events.process import ProcessExited, ProcessIO, ProcessStarted, ProcessStderr, ProcessStdout
+from ..events.process.process_exited import ProcessExited
 from ..events.process.shutdown_process import ShutdownProcess
 from ..events.process.signal_process import SignalProcess
 from ..launch_description_entity import LaunchDescriptionEntity
@@ -24,10 +24,9 @@ from ..some_entities_type import SomeEntitiesType
 from ..some_substitutions_type import SomeSubstitutionsType
 from ..substitution import Substitution
 from ..substitutions.launch_configuration import LaunchConfiguration
-from ..utilities import create_future, normalize_to_list_of_substitutions, perform_substitutions
-from ..utilities.line_output import LineOutput
-from ..utilities.subprocess_io import ProcessIOProtocol, start_process
-from ..utilities.termination import Termination
+from ..utilities import normalize_to_list_of_substitutions, perform_substitutions
+from ..utilities.process_life import ProcessLife, ProcessSettings
+from ..utilities.process_output import ProcessOutput
 from ..utilities.type_utils import normalize_typed_substitution, perform_typed_substitution
 from .opaque_function import OpaqueFunction
 
@@ -92,20 +91,11 @@ class ExecuteLocal(Action):
         self.__respawn: Any = normalize_typed_substitution(respawn, bool)
         self.__respawn_delay = respawn_delay
         self.__respawn_max_retries = respawn_max_retries
-        self.__respawn_retries = 0
 
         self.__process_event_args: dict[str, Any] | None = None
-        self._subprocess_protocol: ProcessIOProtocol | None = None
-        self._subprocess_transport: asyncio.SubprocessTransport | None = None
-        self.__completed_future: asyncio.Future[None] | None = None
-        self.__shutdown_future: asyncio.Future[None] | None = None
-        self.__termination: Termination | None = None
-        # Whether to send a SIGINT, if the launch ends while the process is being started.
-        self.__shutdown_at_start: bool | None = None
-        self.__timeouts_s = (0.0, 0.0)
-        self.__outputs: dict[int, LineOutput] = {}
+        self.__process_output: ProcessOutput | None = None
+        self.__life: ProcessLife | None = None
         self.__executed = False
-        self.__logger = logging.get_logger(__name__)
 
     @property
     def process_description(self) -> Executable:
@@ -139,7 +129,7 @@ class ExecuteLocal(Action):
     @property
     def return_code(self) -> int | None:
         """Of the process once it has ended; negative for the signal that ended it."""
-        return None if self._subprocess_transport is None else self._subprocess_transport.get_returncode()
+        return None if self.__life is None else self.__life.return_code
 
     def get_sub_entities(self) -> list[LaunchDescriptionEntity]:
         if isinstance(self.__on_exit, LaunchDescriptionEntity):
@@ -157,10 +147,10 @@ class ExecuteLocal(Action):
     def __cached_text(self, fd: int, name: str) -> str:
         if not self.__cached_output:
             raise RuntimeError(f"cached output must be true to be able to get {name}: {self.describe()}")
-        return self.__outputs[fd].text if self.__outputs else ""
+        return "" if self.__process_output is None else self.__process_output.text(fd)
 
     def get_asyncio_future(self) -> asyncio.Future | None:
-        return self.__completed_future
+        return None if self.__life is None else self.__life.completed
 
     def prepare(self, context: LaunchContext) -> None:
         """Perform the substitutions; subclasses add to it."""
@@ -172,10 +162,24 @@ class ExecuteLocal(Action):
             "cwd": self.__process_description.final_cwd,
             "env": self.__process_description.final_env,
         }
-        self.__respawn = perform_typed_substitution(context, self.__respawn, bool)
-        self.__timeouts_s = (
-            perform_typed_substitution(context, self.__sigterm_timeout, float),
-            perform_typed_substitution(context, self.__sigkill_timeout, float),
+
+    def __performed_settings(self, context: LaunchContext) -> ProcessSettings:
+        """Those of the scope that the action is executed in."""
+        emulate_tty = self.__emulate_tty
+        if "emulate_tty" in context.launch_configurations:
+            text = str(context.launch_configurations["emulate_tty"])
+            emulate_tty = evaluate_condition_expression(context, normalize_to_list_of_substitutions(text))
+        return ProcessSettings(
+            shell=self.__shell,
+            emulate_tty=emulate_tty,
+            log_cmd=self.__log_cmd,
+            timeouts_s=(
+                perform_typed_substitution(context, self.__sigterm_timeout, float),
+                perform_typed_substitution(context, self.__sigkill_timeout, float),
+            ),
+            respawn=perform_typed_substitution(context, self.__respawn, bool),
+            respawn_delay_s=self.__respawn_delay or 0.0,
+            respawn_max_retries=self.__respawn_max_retries,
         )
 
     def execute(self, context: LaunchContext) -> list[LaunchDescriptionEntity] | None:
@@ -187,183 +191,53 @@ class ExecuteLocal(Action):
         self.__executed = True
         if context.is_shutdown:
             return None
-        self.__logger = logging.get_logger(name)
-        output = self.__output
-        if not isinstance(output, dict):
-            output = perform_substitutions(context, output)
-        stdout_logger, stderr_logger = logging.get_output_loggers(name, output)
-        self.__outputs = {1: self.__line_output(stdout_logger), 2: self.__line_output(stderr_logger)}
-        assert context.asyncio_loop is not None
-        self.__completed_future = create_future(context.asyncio_loop)
-        self.__shutdown_future = create_future(context.asyncio_loop)
-        for handler in self.__event_handlers():
+        settings = self.__performed_settings(context)
+        output = self.__output if isinstance(self.__output, dict) else perform_substitutions(context, self.__output)
+        self.__process_output = ProcessOutput(name, output, self.__format_line, keep=self.__cached_output)
+        details = self.__process_event_args
+        assert details is not None
+        self.__life = ProcessLife(context, details, settings, logging.get_logger(name))
+        for handler in self.__event_handlers(self.__life, self.__process_output):
             context.register_event_handler(handler)
-        self.__task = context.asyncio_loop.create_task(self.__execute_process(context))
         return None
 
-    def __line_output(self, logger: Any) -> LineOutput:
-        def log(line: str) -> None:
-            logger.info(self.__output_format.format(line=line, this=self))
+    def __format_line(self, line: str) -> str:
+        return self.__output_format.format(line=line, this=self)
 
-        return LineOutput(log, keep=self.__cached_output)
-
-    def __event_handlers(self) -> list[BaseEventHandler]:
+    def __event_handlers(self, life: ProcessLife, output: ProcessOutput) -> list[BaseEventHandler]:
         """What the action listens to; the last one is called first."""
+
+        def on_shutdown(event: Event, context: LaunchContext) -> None:
+            # Ctrl-C in a terminal goes to all its processes: those launched have had it already.
+            due_to_sigint = event.due_to_sigint  # type: ignore[attr-defined]
+            life.shutdown(send_sigint=not due_to_sigint or context.noninteractive)
+
         handlers: list[BaseEventHandler] = [
             EventHandler(
                 matcher=lambda event: isinstance(event, ShutdownProcess) and event.process_matcher(self),
-                entities=OpaqueFunction(function=lambda context: self._shutdown_process(context, send_sigint=True)),
+                entities=OpaqueFunction(function=lambda context: life.shutdown(send_sigint=True)),
             ),
             EventHandler(
                 matcher=lambda event: isinstance(event, SignalProcess) and event.process_matcher(self),
-                entities=OpaqueFunction(function=self.__on_signal_process_event),
+                entities=OpaqueFunction(function=lambda context: life.send_signal(context.locals.event.signal)),
             ),
-            OnShutdown(on_shutdown=self.__on_shutdown),
+            OnShutdown(on_shutdown=on_shutdown),
             OnProcessIO(
                 target_action=self,
-                on_stdin=self.__on_process_stdin,
-                on_stdout=self.__on_process_output,
-                on_stderr=self.__on_process_output,
+                on_stdin=lambda event: life.write(event.text),
+                on_stdout=lambda event: output.feed(event.fd, event.text),
+                on_stderr=lambda event: output.feed(event.fd, event.text),
             ),
         ]
         if self.__on_exit is not None:
             handlers.append(OnProcessExit(target_action=self, on_exit=self.__on_exit))
-        handlers.append(OnProcessExit(target_action=self, on_exit=self.__flush_outputs))
+        handlers.append(OnProcessExit(target_action=self, on_exit=lambda event, context: output.flush()))
         return handlers
-
-    def __on_process_output(self, event: ProcessIO) -> None:
-        self.__outputs[event.fd].feed(event.text)
-
-    def __flush_outputs(self, event: ProcessExited, context: LaunchContext) -> None:
-        for output in self.__outputs.values():
-            output.flush()
-
-    def __on_process_stdin(self, event: ProcessIO) -> None:
-        pipe: Any = self._subprocess_transport and self._subprocess_transport.get_pipe_transport(0)
-        if pipe is None or pipe.is_closing():
-            self.__logger.warning("text for the standard input of a process that is not running is lost")
-            return
-        pipe.write(event.text)
-
-    def __on_signal_process_event(self, context: LaunchContext) -> None:
-        signum = context.locals.event.signal
-        if self.__termination is None:
-            raise RuntimeError(f"signal '{signum.name}' for a process that has not been started: {self.describe()}")
-        self.__termination.send(signum)
-
-    def __on_shutdown(self, event: Event, context: LaunchContext) -> None:
-        due_to_sigint = event.due_to_sigint  # type: ignore[attr-defined]
-        # Ctrl-C in a terminal goes to all its processes: those launched have had it already.
-        self._shutdown_process(context, send_sigint=not due_to_sigint or context.noninteractive)
-
-    def _shutdown_process(self, context: LaunchContext, *, send_sigint: bool) -> None:
-        """Ask the process to end and arrange for more forceful signals; harmless if it has ended."""
-        if self.__shutdown_future is None or self.__shutdown_future.done():
-            return
-        assert self.__completed_future is not None
-        if self.__termination is None and not self.__completed_future.done():
-            self.__shutdown_at_start = send_sigint
-            return
-        self.__shutdown_future.set_result(None)
-        if self.__completed_future.done() or self.return_code is not None:
-            return
-        assert context.asyncio_loop is not None and self.__termination is not None
-        self.__termination.begin(context.asyncio_loop, send_sigint=send_sigint)
 
     def _kill(self) -> None:
         """End the process and its children at once."""
-        if self.__termination is not None:
-            self.__termination.kill()
-
-    def __on_start(self, context: LaunchContext, transport: asyncio.SubprocessTransport) -> None:
-        details = self.__process_event_args
-        assert details is not None
-        details["pid"] = transport.get_pid()
-        self._subprocess_transport = transport
-        self.__termination = Termination(transport, details["name"], self.__logger, self.__timeouts_s)
-        self.__logger.info(f"process started with pid [{details['pid']}]")
-        context.emit_event_sync(ProcessStarted(**details))
-        if self.__shutdown_at_start is not None:
-            self._shutdown_process(context, send_sigint=self.__shutdown_at_start)
-
-    def __on_output(self, context: LaunchContext, fd: int, data: bytes) -> None:
-        assert self.__process_event_args is not None
-        kind = ProcessStdout if fd == 1 else ProcessStderr
-        context.emit_event_sync(kind(text=data, **self.__process_event_args))
-
-    async def __execute_process(self, context: LaunchContext) -> None:
-        """Run the process until it ends, as often as it is to be respawned."""
-        error = None
-        try:
-            while await self.__run_once(context):
-                pass
-        except Exception as exception:
-            error = exception
-        finally:
-            self.__cleanup(error)
-
-    async def __run_once(self, context: LaunchContext) -> bool:
-        """Run the process; True if it is to be run again."""
-        details = self.__process_event_args
-        assert details is not None and self.__shutdown_future is not None
-        cmd = details["cmd"]
-        line = " ".join(part for part in cmd if part.strip())
-        if self.__log_cmd:
-            self.__logger.info(f"process details: cmd='{line}', cwd='{details['cwd']}', custom_env?=True")
-        self.__termination = None
-        details.pop("pid", None)
-        try:
-            self._subprocess_protocol = await start_process(
-                cmd,
-                on_start=lambda transport: self.__on_start(context, transport),
-                on_output=lambda fd, data: self.__on_output(context, fd, data),
-                cwd=details["cwd"],
-                env=details["env"],
-                shell=self.__shell,
-                emulate_tty=self.__wants_tty(context),
-            )
-        except (OSError, ValueError) as error:
-            self.__logger.error(f"exception occurred while executing process: {error} (cmd '{line}')")
-            return False
-        returncode = await self._subprocess_protocol.finished()
-        termination: Termination = self.__termination  # set by on_start
-        termination.cancel()
-        pid = details["pid"]
-        if returncode == 0:
-            self.__logger.info(f"process has finished cleanly [pid {pid}]")
-        else:
-            self.__logger.error(f"process has died [pid {pid}, exit code {returncode}, cmd '{line}'].")
-        context.emit_event_sync(ProcessExited(returncode=returncode, **details))
-        if self.__shutdown_future.done():
-            await termination.end_children()
-        return await self.__respawns(context)
-
-    def __wants_tty(self, context: LaunchContext) -> bool:
-        if "emulate_tty" in context.launch_configurations:
-            text = str(context.launch_configurations["emulate_tty"])
-            return evaluate_condition_expression(context, normalize_to_list_of_substitutions(text))
-        return self.__emulate_tty
-
-    async def __respawns(self, context: LaunchContext) -> bool:
-        """Wait for the respawn delay, or for the end of the launch; True if the process is to run again."""
-        assert self.__shutdown_future is not None
-        limit_reached = 0 <= self.__respawn_max_retries <= self.__respawn_retries
-        if not self.__respawn or limit_reached or context.is_shutdown or self.__shutdown_future.done():
-            return False
-        self.__respawn_retries += 1
-        # Without a delay too, the shutdown that the exit of this process may have caused is handled first.
-        await asyncio.wait([self.__shutdown_future], timeout=self.__respawn_delay or 0.0)
-        return not self.__shutdown_future.done() and not context.is_shutdown
-
-    def __cleanup(self, error: Exception | None) -> None:
-        if self._subprocess_transport is not None:
-            self._subprocess_transport.close()
-        if self.__completed_future is None or self.__completed_future.done():
-            return
-        if error is None:
-            self.__completed_future.set_result(None)
-        else:
-            self.__completed_future.set_exception(error)  # the launch service tells it and ends the launch
+        if self.__life is not None:
+            self.__life.kill()
 
 
 def _seconds(value: Any) -> Any:

@@ -12,6 +12,7 @@ from launch.actions import OpaqueFunction
 from launch.event_handler import EventHandler
 from lifecycle_msgs.msg import TransitionEvent
 from lifecycle_msgs.srv import ChangeState as ChangeStateService
+from lifecycle_msgs.srv import GetState
 
 from ..events.lifecycle import ChangeState, StateTransition
 from ..ros_adapters import get_ros_node
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from launch.launch_context import LaunchContext
 
 POLL_S = 0.05
-# How long to wait for the node's transition events before a transition is asked for all the same.
-SUBSCRIPTION_S = 2.0
+# After this time a question that has not been answered is put again.
+ANSWER_S = 0.5
 
 
 class LifecycleEventManager:
@@ -32,6 +33,7 @@ class LifecycleEventManager:
         self.__logger = launch.logging.get_logger(__name__)
         self.__subscription: Any = None
         self.__client: Any = None
+        self.__state_client: Any = None
 
     @property
     def node_name(self) -> str:
@@ -47,6 +49,8 @@ class LifecycleEventManager:
             TransitionEvent, f"{self.node_name}/transition_event", on_transition, 10
         )
         self.__client = node.create_client(ChangeStateService, f"{self.node_name}/change_state")
+        # The last of the three: DDS announces them in their order, so the node that answers it knows them all.
+        self.__state_client = node.create_client(GetState, f"{self.node_name}/get_state")
         context.register_event_handler(
             EventHandler(
                 matcher=lambda event: (
@@ -65,13 +69,7 @@ class LifecycleEventManager:
         """Ask for the transition as soon as the node is there; given up when the launch ends."""
         if not await self.__until(context, self.__client.service_is_ready, "the service"):
             return
-        # Without the subscription in place, the event that others wait for would be missed.
-        deadline = time.monotonic() + SUBSCRIPTION_S
-        if not await self.__until(
-            context,
-            lambda: self.__subscription.get_publisher_count() > 0 or time.monotonic() > deadline,
-            "the transition events of the service",
-        ):
+        if not await self.__known_to_the_node(context):
             return
         request = ChangeStateService.Request()
         request.transition.id = transition_id
@@ -83,6 +81,23 @@ class LifecycleEventManager:
                 f"Failed to make transition '{ChangeState.valid_transitions[transition_id]}' for LifecycleNode "
                 f"'{self.node_name}'"
             )
+
+    async def __known_to_the_node(self, context: LaunchContext) -> bool:
+        """Wait until the node knows our endpoints: before, its response and its transition event could be lost."""
+        answered = None
+        while answered is None or not answered.done():
+            answered = self.__state_client.call_async(GetState.Request())
+            deadline = time.monotonic() + ANSWER_S
+            pause_over = await self.__until(
+                context,
+                lambda answered=answered, deadline=deadline: answered.done() or time.monotonic() > deadline,
+                "an answer of the node of",
+            )
+            if not pause_over:
+                return False
+            if not answered.done():
+                self.__state_client.remove_pending_request(answered)
+        return await self.__until(context, lambda: self.__subscription.get_publisher_count() > 0, "the publisher of")
 
     async def __until(self, context: LaunchContext, condition: Callable[[], bool], what: str) -> bool:
         """Wait for the condition; False, with a warning, once the launch ends (and its ROS node with it)."""

@@ -1,9 +1,12 @@
-"""Bytes of a process's output, as lines."""
+"""Output of a process, logged line by line."""
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
+from logging import Logger
+
+from .. import logging
 
 
 class LineOutput:
@@ -38,3 +41,33 @@ class LineOutput:
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._log(line.removesuffix("\r"))
+
+
+class ProcessOutput:
+    """Standard output and standard error of a process, by file descriptor.
+
+    Args:
+        name: of the process, for its loggers and log files.
+        destination: see `launch.logging.get_output_loggers`.
+        format_line: a line as it is to be logged.
+        keep: keep all the text.
+    """
+
+    def __init__(self, name: str, destination: str | dict, format_line: Callable[[str], str], *, keep: bool) -> None:
+        def log_to(logger: Logger) -> Callable[[str], None]:
+            return lambda line: logger.info(format_line(line))
+
+        stdout, stderr = logging.get_output_loggers(name, destination)
+        self._streams = {1: LineOutput(log_to(stdout), keep=keep), 2: LineOutput(log_to(stderr), keep=keep)}
+
+    def feed(self, fd: int, data: bytes) -> None:
+        self._streams[fd].feed(data)
+
+    def flush(self) -> None:
+        """The process has ended."""
+        for stream in self._streams.values():
+            stream.flush()
+
+    def text(self, fd: int) -> str:
+        """All that has been kept."""
+        return self._streams[fd].text
