@@ -42,7 +42,9 @@ def test_an_empty_picture_has_no_key_points() -> None:
     assert np.all(np.isfinite(features.tokens))
 
 
-@pytest.mark.parametrize("instruction", ["insert the needle", "into the red or the blue trocar", "into the redder one", ""])
+@pytest.mark.parametrize(
+    "instruction", ["insert the needle", "into the red or the blue trocar", "into the redder one", ""]
+)
 def test_an_instruction_must_name_one_colour(instruction: str) -> None:
     with pytest.raises(ValueError, match="expected an instruction that names one of the colours red, green, blue"):
         colour_of(instruction)

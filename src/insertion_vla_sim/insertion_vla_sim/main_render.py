@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+from insertion_vla_core.realtime import leave_realtime_priority
 from numpy.typing import NDArray
 
 from .camera_noise import CameraNoise
@@ -159,6 +160,7 @@ def run(args: argparse.Namespace, stop: threading.Event) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `sim_render`; returns the exit code."""
     args = options(arguments)
+    leave_realtime_priority()
     os.nice(5)  # pictures may be late, force samples must not
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

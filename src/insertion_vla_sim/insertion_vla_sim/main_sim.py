@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from insertion_vla_core.realtime import take_realtime_priority
 from insertion_vla_core.wire.force_udp import FRAMINGS
 
 from .emulators.admin import AdminServer
@@ -118,7 +119,7 @@ class Simulation:
             raise Failed("the I/O thread ended with an error") from self.loop.error
 
     def _ended(self) -> bool:
-        """Whether to stop: a robot does not vanish under the client that is just stopping it, so that hangs up first."""
+        """Whether to stop: a robot does not vanish under a client that is just stopping it; that hangs up first."""
         if not self.stop.is_set():
             return False
         if self._last_s is None:
@@ -146,6 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `sim`; returns the exit code."""
     args = options(arguments)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    take_realtime_priority()  # it stands in for hardware, which is never late
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())

@@ -30,6 +30,7 @@ from insertion_vla_core.decision import Refused, State
 from insertion_vla_core.gate import Gate
 from insertion_vla_core.kinematics import load_arm
 from insertion_vla_core.limits import load_limits
+from insertion_vla_core.realtime import take_realtime_priority
 from pydantic import Field
 from rclpy.callback_groups import ReentrantCallbackGroup
 from sensor_msgs.msg import JointState
@@ -319,6 +320,7 @@ def arrived_s(info: dict[str, Any]) -> float:
 def main() -> int:
     """Entry point of the executable ``arm``."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    take_realtime_priority()
     return run(ArmNode)
 
 

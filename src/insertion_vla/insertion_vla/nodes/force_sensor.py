@@ -22,6 +22,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import DiagnosticStatusWrapper
 from geometry_msgs.msg import WrenchStamped
+from insertion_vla_core.realtime import take_realtime_priority
 from insertion_vla_core.ring import Ring
 from insertion_vla_core.wire.force_udp import ALINE_BINS as BINS
 from insertion_vla_core.wire.force_udp import RECORD_BYTES
@@ -270,6 +271,7 @@ def refuse_tare(raw: np.ndarray, p: Parameters) -> str:
 def main() -> int:
     """Entry point of the executable ``force_sensor``."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    take_realtime_priority()
     return run(ForceSensorNode)
 
 
