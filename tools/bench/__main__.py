@@ -124,15 +124,15 @@ def measure(arguments: argparse.Namespace, probe: Probe, admin: Admin, launch: s
     print(f"measuring {arguments.seconds:.0f} s of insertions", flush=True)
     meter = ProcessMeter(launch.pid)
     meter.start()
-    sent_before = admin("stats")["force"]["samples"]
+    sent_before = admin("stats")["force"]["records"]
     succeeded, runs, elapsed = measure_runs(probe, admin, arguments.seconds)
-    sent = admin("stats")["force"]["samples"] - sent_before
+    sent = admin("stats")["force"]["records"] - sent_before
     probe.collecting = False
     processes = meter.stop(elapsed)
     intervals = probe_module.chunk_intervals(probe.chunk_times)
     stop_s = time_to_standstill(probe, admin)
     figures = [
-        *report.force_figures(probe.samples, sent, elapsed, {}),
+        *report.force_figures(probe.samples, sent, elapsed, probe.receive_buffer),
         *report.action_figures(probe.samples, intervals),
         *report.features_figures(probe.samples),
         report.Figure("time to standstill on arm/stop", stop_s * 1e3, "ms", high=100.0),

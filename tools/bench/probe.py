@@ -5,6 +5,7 @@ from collections import defaultdict
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import WrenchStamped
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
@@ -33,12 +34,13 @@ class Probe(Node):
         self.system_reason = ""
         self.samples: dict[str, list[float]] = defaultdict(list)
         self.chunk_times: dict[str, list[float]] = defaultdict(list)
-        self.force_lost = [0, 0]
+        self.receive_buffer = ""  # what the force sensor says of its socket
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.create_subscription(SystemState, "system/state", self._on_system, latched)
         self.create_subscription(WrenchStamped, "force/wrench", self._on_wrench, QoSProfile(depth=1000))
         self.create_subscription(ForceSamples, "force/samples", self._on_block, QoSProfile(depth=50))
         self.create_subscription(ActionChunk, "action_expert/chunk", self._on_chunk, QoSProfile(depth=20))
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=20))
         self.create_subscription(VLFeatures, "vlm/features", self._on_features, QoSProfile(depth=5))
         for view in VIEWS:
             self.create_subscription(
@@ -69,6 +71,12 @@ class Probe(Node):
 
     def _on_system(self, message: SystemState) -> None:
         self.system_state, self.system_reason = message.state, message.reason
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            for pair in status.values:
+                if pair.key.startswith("receive buffer"):
+                    self.receive_buffer = pair.value
 
     def _on_wrench(self, message: WrenchStamped) -> None:
         if self.collecting:
