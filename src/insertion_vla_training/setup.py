@@ -3,12 +3,12 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NAME = "insertion_vla_training"
-VERBS = ("preprocess", "inspect", "cache", "export", "recover", "collect")
+VERBS = ("preprocess", "recover")
 
 setup(
     name=NAME,
     version="0.1.0",
-    description="From bags to datasets of insertion_vla: import, preprocess, inspect, cache, export.",
+    description="From bags to datasets of insertion_vla: preprocess, recover.",
     license="Apache-2.0",
     maintainer="insertion_vla maintainers",
     maintainer_email="maintainers@insertion-vla.example.org",
@@ -28,21 +28,12 @@ setup(
         "zstandard",
         "lz4",
         "zarr>=3",
-        "h5py",
-        "pyarrow",
-        "av",
-        "opencv-python-headless",
-        "matplotlib",
-        "safetensors",
         "tqdm",
     ],
     extras_require={"test": ["pytest", "hypothesis"]},
     tests_require=["pytest"],
     zip_safe=False,
     entry_points={
-        "console_scripts": [
-            *(f"{verb} = {NAME}.{verb}:main" for verb in VERBS),
-            f"import = {NAME}.import_legacy:main",  # `import` is a word of Python: no module can have that name
-        ]
+        "console_scripts": [f"{verb} = {NAME}.{verb}:main" for verb in VERBS],
     },
 )
