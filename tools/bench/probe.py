@@ -88,16 +88,17 @@ class Probe(Node):
         if self.collecting:
             self.samples["force_lost"].append(message.lost)
 
-    def _on_chunk(self, message: ActionChunk) -> None:
+    def _on_chunk(self, message: ActionChunk, info: dict) -> None:
         if self.collecting:
-            now, stamp = time.time(), seconds(message.header.stamp)
-            self.chunk_times[message.goal_id].append(time.monotonic())
+            # When it arrived, not when this process, which listens to everything, got to it.
+            now, stamp = info["received_timestamp"] * 1e-9, seconds(message.header.stamp)
+            self.chunk_times[message.goal_id].append(now)
             self.samples["observation_to_command"].append(now - stamp)
             self.samples["inference"].append(message.inference_time)
             self.samples["features_age"].append(stamp - seconds(message.features_stamp))
 
     def _on_features(self, message: VLFeatures) -> None:
-        if self.collecting:
+        if self.collecting and message.view_stamps:  # an empty set withdraws the features
             now = time.time()
             self.samples["features_received"].append(now)
             self.samples["image_to_features"].append(now - max(map(seconds, message.view_stamps)))

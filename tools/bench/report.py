@@ -22,7 +22,7 @@ class Figure:
 
     @property
     def holds(self) -> bool:
-        return (self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high)
+        return bool((self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high))
 
     @property
     def bound(self) -> str:
@@ -98,7 +98,7 @@ def print_table(figures: list[Figure], processes: dict[str, dict[str, float]]) -
 def save(folder: Path, figures: list[Figure], processes: dict, samples: dict, intervals: np.ndarray) -> None:
     """Writes bench.json and bench.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [asdict(figure) | {"holds": figure.holds} for figure in figures]
+    rows = [asdict(figure) | {"value": float(figure.value), "holds": figure.holds} for figure in figures]
     (folder / "bench.json").write_text(json.dumps({"figures": rows, "processes": processes}, indent=2) + "\n")
     draw(folder / "bench.png", processes, samples, intervals)
 

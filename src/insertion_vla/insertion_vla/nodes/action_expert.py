@@ -34,6 +34,7 @@ from insertion_vla.parameters import ParameterModel
 from insertion_vla.paths import config_file
 from insertion_vla_interfaces.msg import ActionChunk, TaskState, VLFeatures
 
+SWITCH_INTERVAL_S = 0.001  # callbacks give way to the tick this soon
 TASK_AGE_S = 0.25  # as the gate: an older permission is none
 FEATURES, TOOL, FORCE = "features", "tool_pose", "force"
 
@@ -258,6 +259,7 @@ def _message_class(kind: str) -> Any:
 
 def main() -> int:
     """Runs the node."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     return run(ActionExpert)
 
 
