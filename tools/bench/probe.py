@@ -7,6 +7,7 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import WrenchStamped
+from insertion_vla_core.realtime import take_realtime_priority
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -115,5 +116,7 @@ def chunk_intervals(times: dict[str, list[float]]) -> np.ndarray:
 
 
 def start() -> Probe:
+    """Joins the graph, with the priority that the arm listens with."""
+    take_realtime_priority()
     rclpy.init()
     return Probe()

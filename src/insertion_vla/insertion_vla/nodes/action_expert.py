@@ -20,6 +20,7 @@ from diagnostic_updater import DiagnosticStatusWrapper
 from insertion_vla_core.chunk import DT_S, HORIZON, Chunk, ChunkRejected, check_chunk
 from insertion_vla_core.contract import Contract, Stream, load_contract
 from insertion_vla_core.observation import Missing, Observation, ObservationBuilder
+from insertion_vla_core.realtime import PLAN_PRIORITY, take_realtime_priority
 from insertion_vla_core.stream_rows import check_readable, rows_of
 from insertion_vla_policy.protocol import Expert
 from insertion_vla_policy.registry import load_expert
@@ -260,6 +261,7 @@ def _message_class(kind: str) -> Any:
 def main() -> int:
     """Runs the node."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    take_realtime_priority(PLAN_PRIORITY)
     return run(ActionExpert)
 
 

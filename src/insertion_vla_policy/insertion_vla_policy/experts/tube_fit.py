@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
-ROUNDS = 6
+START_ROUNDS, FIT_ROUNDS = 4, 6  # a start only has to be near
 LENGTH_SIGMA = 0.02  # of |a| = 1, which ties the rays' scale to the tube's known size
 CAUCHY_SIGMAS = 2.0
 
@@ -44,11 +44,11 @@ class Tube:
 def fit_tube(sightings: list[Sighting], axis: Vector) -> Tube:
     """Fits mouth and axis, starting from a guess of the axis (unit, into the tube). Needs sightings of two views."""
     rays = _Rays(sightings)
-    starts = [rays.fit(weights, axis) for weights in rays.choices()]
+    starts = [rays.fit(weights, axis, START_ROUNDS) for weights in rays.choices()]
     mouth, axis = min(starts, key=lambda start: rays.cost(*start))
     for _ in range(2):
         trust = 1.0 / (1.0 + (rays.distances(mouth, axis) / CAUCHY_SIGMAS) ** 2)
-        mouth, axis = rays.fit(trust, axis)
+        mouth, axis = rays.fit(trust, axis, FIT_ROUNDS)
     distance = rays.distances(mouth, axis)
     return Tube(mouth, axis, float(np.sqrt(np.average(distance**2, weights=trust))))
 
@@ -84,7 +84,7 @@ class _Rays:
         sigma = np.where(self.out > 0.0, self.sigma / np.maximum(sine**2, 0.01), self.sigma)
         return self.origins - self.out[:, None] * across / np.maximum(length, 1e-9), sigma
 
-    def fit(self, trust: Vector, axis: Vector) -> tuple[Vector, Vector]:
+    def fit(self, trust: Vector, axis: Vector, rounds: int) -> tuple[Vector, Vector]:
         """Mouth and axis by weighted least squares."""
         mouth = np.linalg.lstsq(
             np.einsum("n,nij->ij", trust, self.projectors),
@@ -92,7 +92,7 @@ class _Rays:
             rcond=None,
         )[0]
         rows = np.concatenate([self.projectors, self.along[:, None, None] * self.projectors], axis=2)
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             # Rows P (M + along a) = P target per ray, and one row axis . a = 1.
             targets, sigma = self.targets(mouth, axis)
             weight = (np.sqrt(trust) / sigma)[:, None]
