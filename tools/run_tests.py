@@ -6,6 +6,7 @@ code 0 only if nothing failed and every package ran at least one test.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -76,6 +77,8 @@ def main() -> int:
     parser.add_argument("--lint-only", action="store_true", help="format, lint and type check only")
     parser.add_argument("packages", nargs="*", help=f"only these of {', '.join([*PACKAGES, 'ros_on_pip'])}")
     arguments = parser.parse_args()
+    # A shell's background job ignores SIGINT and would hand that on to the processes that the tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     wheels = (ROOT / ".venv" / ".ros").read_text() == "wheels"
     known = [*PACKAGES, "ros_on_pip"] if wheels else PACKAGES
     if unknown := set(arguments.packages) - set(known):

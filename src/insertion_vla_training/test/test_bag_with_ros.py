@@ -1,5 +1,6 @@
 """Bags go both ways between this package and ROS 2: rosbag2_py writes and we read, we write and rosbag2_py reads."""
 
+import array
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def rclpy_messages():
         force.stamps = [t - 1, t]
         force.force = [float("nan"), 0.25]
         force.aline_bins = 1025
-        force.alines = rng.normal(size=2 * 1025).astype(np.float32)
+        force.alines = array.array("f", rng.normal(size=2 * 1025))
         image.format, image.data = "jpeg", rng.bytes(777)
         made += [(rig.JOINTS, t, joints), (rig.POSE, t, pose), (rig.FORCE, t, force), (rig.IMAGE, t, image)]
         if k % 10 == 0:
