@@ -74,7 +74,7 @@ def test_a_full_disk_is_told_before_anything_is_written(setup: ModuleType, monke
 def test_a_missing_venv_module_is_named_with_its_package(setup: ModuleType, tmp_path: Path) -> None:
     python = folder_with(
         tmp_path,
-        python3=f'case "$*" in *venv*) echo "No module named venv" >&2; exit 1;; esac; exec {sys.executable} "$@"',
+        python3=f'case "$*" in *venv*) echo "No module named venv" >&2; exit 1;; esac; exec "{sys.executable}" "$@"',
     )
     with pytest.raises(setup.StepFailed, match=r"No module named venv(.|\n)*sudo apt install python3\.\d+-venv"):
         setup.make_venv(f"{python}/python3", None)

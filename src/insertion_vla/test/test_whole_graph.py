@@ -119,7 +119,7 @@ def test_a_silent_force_sensor_stops_the_arm_and_latches(stack: Stack) -> None:
 
 def test_a_killed_action_expert_stops_the_arm_and_comes_back_inactive(stack: Stack) -> None:
     stack.start_goal(seed=6)
-    stack.arm.wait(lambda message: message.state == ArmState.MOVING, 30.0)
+    stack.until(lambda: stack.admin.ask("stats")["arm"]["tip_speed_m_s"], lambda speed: speed > 0.01, 30.0)
     victim = process_of(stack, "action_expert")
     killed_s = time.monotonic()
     victim.kill()
