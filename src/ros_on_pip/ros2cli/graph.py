@@ -68,6 +68,8 @@ class CliNode:
             raise CommandError(f"cannot join ROS domain '{os.environ.get('ROS_DOMAIN_ID', '0')}': {reason}") from error
 
     def leave_graph(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown()
         if self.node is not None:
             self.node.destroy_node()
         rclpy.try_shutdown()

@@ -33,7 +33,7 @@ def package(tmp_path, monkeypatch):
     }
     for name, text in texts.items():
         path = library / name
-        path.write_text(f"#!{sys.executable}\n{text}\n")
+        path.write_text(f"#!/usr/bin/env python3\n{text}\n")
         path.chmod(0o755)
     (library / "data.txt").write_text("not executable")
     write_launch_file(
