@@ -21,8 +21,7 @@ PACKAGES = [
     "insertion_vla_training",
     "insertion_vla",
 ]
-# Real processes on a shared machine: a starved one gets a second chance, and the report counts it as a rerun.
-PYTEST = ["--durations=5", "--reruns", "1"]
+PYTEST = ["--durations=5"]
 TYPED = ["src/insertion_vla_core/insertion_vla_core", "src/insertion_vla_policy/insertion_vla_policy"]
 
 
