@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements"
 PYTHONS = ((3, 11), (3, 12))
-DISK_GB = 2.5
+DISK_GB = 4.5
 EXIT_REFUSED = 2
 
 
@@ -190,14 +190,14 @@ def distribution_constraints():
 
 
 def install_packages(distribution):
-    sets = ["runtime", "sim", "training", "dev"]
+    sets = ["runtime", "sim", "policy", "training", "dev"]
     sets = sets if distribution else ["ros", *sets]
     files = [REQUIREMENTS / f"{name}.txt" for name in sets]
     value = digest([*files, REQUIREMENTS / "constraints.txt"])
     if fresh("packages", value):
         return
     constraints = distribution_constraints() if distribution else REQUIREMENTS / "constraints.txt"
-    say(f"installing pinned packages ({', '.join(sets)}); about a minute the first time")
+    say(f"installing pinned packages ({', '.join(sets)}); about two minutes the first time")
     run(
         [
             VENV / "bin" / "pip",
