@@ -15,6 +15,7 @@ class EndOnSignal:
     def __init__(self, finished: Future) -> None:
         self.interrupted: Callable[[], None] | None = None
         self._finished = finished
+        self._completing = threading.Lock()
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._thread = threading.Thread(target=self._watch, name="signals", daemon=True)
@@ -35,6 +36,14 @@ class EndOnSignal:
         self._thread.join(timeout=1.0)
         self._reader.close()
 
+    def settle(self) -> None:
+        """Waits until the future's callbacks have run, which is a moment after others may see it done.
+
+        One of them wakes the executor, which must not be shut down before.
+        """
+        with self._completing:
+            pass
+
     def _watch(self) -> None:
         while numbers := self._reader.recv(16):
             if not {signal.SIGINT, signal.SIGTERM} & set(numbers):
@@ -44,8 +53,9 @@ class EndOnSignal:
                     self.interrupted()
                 except Exception:
                     traceback.print_exc()
-            if not self._finished.done():
-                self._finished.set_result(None)
+            with self._completing:
+                if not self._finished.done():
+                    self._finished.set_result(None)
 
 
 def _nothing(number: int, frame: object) -> None:

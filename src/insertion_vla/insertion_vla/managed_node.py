@@ -255,6 +255,7 @@ def run(node_class: type[ManagedNode], args: Sequence[str] | None = None) -> int
             print(f"{node_class.NAME}: {type(error).__name__}: {error}\n{traceback.format_exc()}", flush=True)
             code = 1
         finally:
+            signals.settle()
             if node is not None:
                 if node.phase != "finalized":
                     node.trigger_shutdown()

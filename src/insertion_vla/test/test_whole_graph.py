@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +73,17 @@ class Stack:
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
+    with running("use_respawn:=true") as stack:
+        yield stack
+
+
+@contextmanager
+def running(*arguments: str, beside: str | None = None) -> Iterator[Stack]:
+    """The stack in one launch, or with the parts that `beside` names in a second one, as on a second machine."""
     environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    launch = Launch(environment, f"host:={HOST}", "status:=false", "use_respawn:=true")
+    common = (environment, f"host:={HOST}", "status:=false")
+    launch = Launch(*common, *arguments)
+    second = Launch(*common, beside) if beside else None
     try:
         with open_graph(DOMAIN) as graph:
             arm = Inbox(graph, ArmState, "/arm/state", qos.STATE)
@@ -83,10 +93,14 @@ def stack() -> Iterator[Stack]:
             admin = SimAdmin(HOST)
             yield Stack(launch, graph, admin, arm, task, system)
             admin.close()
-        assert launch.end(signal.SIGINT, everybody=True) == 0, "".join(launch.lines)
-        assert "Traceback" not in "".join(launch.lines)
+        for each in (launch, second):
+            if each is not None:
+                assert each.end(signal.SIGINT, everybody=True) == 0, "".join(each.lines)
+                assert not {"Traceback", "Warning:"} & set("".join(each.lines).split()), "".join(each.lines)
     finally:
         launch.close()
+        if second is not None:
+            second.close()
 
 
 def test_the_needle_goes_into_the_named_trocar(stack: Stack) -> None:
@@ -99,6 +113,14 @@ def test_the_needle_goes_into_the_named_trocar(stack: Stack) -> None:
     assert truth["peak_force_n"] < 2.0
     assert answer.action_rate == pytest.approx(10.0, abs=0.5)
     assert stack.task.messages[-1].phase == TaskState.SUCCEEDED
+
+
+def test_two_launches_share_the_graph_as_two_machines_do() -> None:
+    with running("hosts:=inference", beside="hosts:=robot,cameras,sensor") as stack:
+        colour, result = stack.start_goal(seed=6)
+        answer = stack.graph.result(result, 90.0).result
+        assert answer.success, answer.reason
+        assert stack.admin.ask("truth", target=colour)["truth"]["success"]
 
 
 def test_a_silent_force_sensor_stops_the_arm_and_latches(stack: Stack) -> None:
