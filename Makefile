@@ -6,7 +6,7 @@ ARGS ?=
 ROOT := $(shell cd -- "$$(dirname -- "$$(printf '%s' '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
 IN_WORKSPACE := cd "$(ROOT)" && source setup.bash &&
 
-.PHONY: help setup demo test lint bench trials clean
+.PHONY: help setup setup-demo demo test lint bench trials clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,13 +18,15 @@ help:
 	@echo "make setup   virtual environment, pinned packages and colcon build only (PYTHON=python3.12 to choose)"
 	@echo "make clean   remove everything that the targets made"
 
-setup:
+# What only training, tests and checks need is left out for those who want to see it work.
+demo trials: SETUP_FOR := demo
+setup setup-demo:
 	@cd "$(ROOT)" && command -v $(PYTHON) >/dev/null || { \
 	  echo "[setup] FAILED: expected Python 3.11 or 3.12; '$(PYTHON)' is not on the PATH"; \
 	  echo "  what to do: sudo apt install python3 python3-venv, or name one: make PYTHON=/path/to/python3.12 <target>"; exit 2; }
-	@cd "$(ROOT)" && $(PYTHON) tools/setup_workspace.py
+	@cd "$(ROOT)" && $(PYTHON) tools/setup_workspace.py $(SETUP_FOR)
 
-demo: setup
+demo: setup-demo
 	@$(IN_WORKSPACE) exec ros2 run insertion_vla demo $(ARGS)
 
 test: setup
@@ -36,7 +38,7 @@ lint: setup
 bench: setup
 	@$(IN_WORKSPACE) exec python tools/bench $(ARGS)
 
-trials: setup
+trials: setup-demo
 	@$(IN_WORKSPACE) exec ros2 run insertion_vla trials $(ARGS)
 
 clean:

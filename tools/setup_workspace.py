@@ -3,6 +3,7 @@
 
 Run by `make setup` (and by every other target). Needs nothing but a Python's standard library, so it can say in a
 sentence what is missing. Each step leaves a stamp with a hash of what it depends on and is skipped while that holds.
+`setup_workspace.py demo` leaves out what only training, tests and checks need: it spares a newcomer PyTorch.
 
 With a sourced ROS 2 distribution (ROS_DISTRO set and its rclpy importable) the virtual environment is laid over it
 and only what the distribution lacks is installed; otherwise ROS 2 comes from PyPI wheels and `src/ros_on_pip`.
@@ -22,7 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements"
 PYTHONS = ((3, 11), (3, 12))
-DISK_GB = 4.5
+SETS = {
+    "everything": ("runtime", "sim", "policy", "training", "dev"),
+    "demo": ("runtime", "sim"),
+}
+DISK_GB = {"everything": 4.5, "demo": 1.5}
 EXIT_REFUSED = 2
 
 
@@ -108,7 +113,7 @@ def find_distribution():
     return name
 
 
-def check_machine(distribution):
+def check_machine(distribution, purpose):
     say(
         f"checking the machine: {platform.system()} {platform.machine()}, "
         + (f"ROS 2 {distribution} is sourced" if distribution else "no ROS 2 sourced, using wheels")
@@ -126,9 +131,9 @@ def check_machine(distribution):
             "  what to do: sudo apt install g++   (Fedora: sudo dnf install gcc-c++)"
         )
     free_gb = shutil.disk_usage(ROOT).free / 1e9
-    if not VENV.exists() and free_gb < DISK_GB:
+    if not VENV.exists() and free_gb < DISK_GB[purpose]:
         raise StepFailed(
-            f"expected {DISK_GB} GB of free disk under {ROOT}; found {free_gb:.1f} GB\n"
+            f"expected {DISK_GB[purpose]} GB of free disk under {ROOT}; found {free_gb:.1f} GB\n"
             "  what to do: free some space or clone to another disk"
         )
     if not os.access(ROOT, os.W_OK):
@@ -171,7 +176,7 @@ def make_venv(python, distribution):
 
 def pip_remedy(tail):
     if re.search(r"No space left", tail):
-        return f"free at least {DISK_GB} GB of disk and run this again"
+        return f"free at least {DISK_GB['everything']} GB of disk and run this again"
     if re.search(r"resolution|connection|timed out|unreachable|Network|No matching distribution", tail, re.I):
         return "check the network connection (or the package index that pip is set up to use) and run this again"
     return "read the lines above; run this again once the cause is mended"
@@ -189,15 +194,15 @@ def distribution_constraints():
     return path
 
 
-def install_packages(distribution):
-    sets = ["runtime", "sim", "policy", "training", "dev"]
-    sets = sets if distribution else ["ros", *sets]
-    files = [REQUIREMENTS / f"{name}.txt" for name in sets]
-    value = digest([*files, REQUIREMENTS / "constraints.txt"])
-    if fresh("packages", value):
+def install_packages(distribution, purpose):
+    """Install the sets of a purpose, unless they or more are there in the pinned versions."""
+    values = {each: packages_digest(distribution, each) for each in SETS}
+    if fresh("packages", values["everything"]) or fresh("packages", values[purpose]):
         return
+    sets = packages(distribution, purpose)
+    files = [REQUIREMENTS / f"{name}.txt" for name in sets]
     constraints = distribution_constraints() if distribution else REQUIREMENTS / "constraints.txt"
-    say(f"installing pinned packages ({', '.join(sets)}); about two minutes the first time")
+    say(f"installing pinned packages ({', '.join(sets)}); the first time takes minutes")
     run(
         [
             VENV / "bin" / "pip",
@@ -213,7 +218,17 @@ def install_packages(distribution):
     )
     if not distribution:
         fix_wheel_paths()
-    done("packages", value)
+    done("packages", values[purpose])
+
+
+def packages(distribution, purpose):
+    """Names of the pinned sets; a distribution has ROS itself."""
+    return SETS[purpose] if distribution else ("ros", *SETS[purpose])
+
+
+def packages_digest(distribution, purpose):
+    names = (*packages(distribution, purpose), "constraints")
+    return digest([REQUIREMENTS / f"{name}.txt" for name in names])
 
 
 def fix_wheel_paths():
@@ -311,12 +326,16 @@ def fix_shebangs():
 
 def main():
     started = time.monotonic()
+    purpose = sys.argv[1] if len(sys.argv) > 1 else "everything"
+    if purpose not in SETS:
+        print(f"[setup] expected one of {', '.join(SETS)}, got '{purpose}'", file=sys.stderr)
+        return EXIT_REFUSED
     try:
         distribution = find_distribution()
         if not (VENV / ".build").exists():
-            check_machine(distribution)
+            check_machine(distribution, purpose)
         make_venv(find_python(distribution), distribution)
-        install_packages(distribution)
+        install_packages(distribution, purpose)
         install_ros_on_pip(distribution)
         build(distribution)
     except StepFailed as failure:

@@ -66,8 +66,8 @@ def test_a_python_of_another_version_is_refused_by_number(setup: ModuleType, mon
 def test_a_full_disk_is_told_before_anything_is_written(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(setup.shutil, "disk_usage", lambda _: usage._replace(free=100_000_000))
-    with pytest.raises(setup.StepFailed, match=r"expected 2\.5 GB of free disk(.|\n)*found 0\.1 GB(.|\n)*free some"):
-        setup.check_machine(None)
+    with pytest.raises(setup.StepFailed, match=r"expected 1\.5 GB of free disk(.|\n)*found 0\.1 GB(.|\n)*free some"):
+        setup.check_machine(None, "demo")
     assert not setup.VENV.exists()
 
 
@@ -89,8 +89,21 @@ def test_offline_says_to_check_the_network(setup: ModuleType, monkeypatch: pytes
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     setup.make_venv(sys.executable, None)
     with pytest.raises(setup.StepFailed, match="expected pip to install(.|\n)*check the network connection"):
-        setup.install_packages(None)
+        setup.install_packages(None, "everything")
     assert not (setup.VENV / ".packages").exists(), "a failed step must run again"
+
+
+def test_the_packages_of_everything_serve_the_demo_but_not_the_other_way(setup: ModuleType) -> None:
+    assert "policy" not in setup.packages(None, "demo"), "a newcomer must not wait for PyTorch"
+    setup.make_venv(sys.executable, None)
+    installed: list[list[str]] = []
+    setup.run = lambda command, *_, **__: installed.append([str(word) for word in command])
+    setup.install_packages(None, "demo")
+    setup.install_packages(None, "demo")
+    assert len(installed) == 1
+    setup.install_packages(None, "everything")
+    setup.install_packages(None, "demo")
+    assert len(installed) == 2 and any(word.endswith("policy.txt") for word in installed[1])
 
 
 def test_the_wheels_cmake_files_name_this_python(setup: ModuleType) -> None:
