@@ -26,7 +26,8 @@ class StreamRate(StrictModel):
 
     Attributes:
         expected_hz: 0 where nothing is promised.
-        measured_hz: messages (or samples of a block) per second of the episode.
+        measured_hz: messages (or samples of a block) per second of the episode; for what comes only while a goal runs,
+            from the first to the last.
         messages: in the bag.
         lost: known to be missing in the bag.
         longest_gap_s: between two messages, or from either end of the episode to the nearest one.
