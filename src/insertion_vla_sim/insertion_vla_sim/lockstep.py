@@ -2,17 +2,18 @@
 
 No ROS, no sockets, no threads, no clock but the simulated one: the same seed gives the same episode bit for bit. What
 the graph does between sensors and motors is done here by the same code of core at the same rates, with delays that can
-be set: samples of force at 650 Hz in blocks of ten, robot state and control at 100 Hz, images at 5 Hz, features at
-2.6 Hz, chunks at 10 Hz.
+be set: samples of force at 650 Hz in blocks of ten, robot state and control at 100 Hz, images at 5 Hz, the views one
+after the other, features at 2.6 Hz, chunks at 10 Hz. A `Listener` hears what the graph would publish.
 
     python -m insertion_vla_sim.lockstep --seeds 200 --processes 2
 """
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from insertion_vla_core.chunk import DT_S, Chunk, ChunkRejected
@@ -21,9 +22,10 @@ from insertion_vla_core.gate import Gate, State
 from insertion_vla_core.geometry import Pose, matrix_from_quaternion
 from insertion_vla_core.kinematics import NoSolution, load_arm, twist_to_joint_rates
 from insertion_vla_core.limits import Limits
-from insertion_vla_core.observation import Missing, Observation
+from insertion_vla_core.observation import Missing
 
 from insertion_vla_sim import scene
+from insertion_vla_sim.lockstep_parts import LIKE_THE_GRAPH, Backbone, CameraImage, Listener, Policy, Timing
 from insertion_vla_sim.lockstep_streams import SensorStreams, stamp_ns
 from insertion_vla_sim.privileged import PrivilegedPolicy
 from insertion_vla_sim.randomise import Randomisation
@@ -34,57 +36,8 @@ from insertion_vla_sim.world import World
 CONTROL_HZ, CHUNK_HZ = 100.0, 1.0 / DT_S
 FINISHED_AUX = 1.5
 REST_S = 0.5  # this long after the policy says it is finished, the truth is taken
+PICTURES_KEPT = 4  # per view: a backbone sees the newest one that has arrived
 GOAL, SESSION = "episode", "lockstep"
-
-
-class ActionLike(Protocol):
-    """Deltas (8,6) against the newest observed tool pose, aux (8,); a status that starts with "failed" gives up."""
-
-    @property
-    def deltas(self) -> np.ndarray: ...
-
-    @property
-    def aux(self) -> np.ndarray: ...
-
-    @property
-    def status(self) -> str: ...
-
-
-class Policy(Protocol):
-    """Observation in, action out, 10 times a simulated second; the same shape as the graph's experts."""
-
-    policy_id: str
-
-    def reset(self, goal: str, instruction: str) -> None: ...
-
-    def act(self, observation: Observation) -> ActionLike: ...
-
-
-@dataclass(frozen=True, eq=False)
-class CameraImage:
-    """What a backbone gets of each view: rgb (height, width, 3) uint8."""
-
-    view: str
-    stamp_ns: int
-    rgb: np.ndarray
-
-
-class Backbone(Protocol):
-    """Newest images and an instruction in, features (an object with `stamp_ns`) out."""
-
-    def encode(self, images: list[Any], instruction: str) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Rates [Hz] and delays [s] of the simulated graph."""
-
-    image_hz: float = 5.0
-    feature_hz: float = 2.6
-    image_delay_s: float = 0.040
-    feature_delay_s: float = 0.100
-    inference_delay_s: float = 0.010
-    tare_s: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -115,10 +68,11 @@ class Lockstep:
         backbone: Backbone | None = None,
         renderer: Renderer | None = None,
         randomisation: Randomisation = "train",
-        timing: Timing = Timing(),
+        timing: Timing = LIKE_THE_GRAPH,
         time_limit_s: float = 60.0,
         views: Sequence[str] = scene.VIEWS,
-        on_image: Callable[[np.ndarray], None] | None = None,
+        listener: Listener | None = None,
+        disturb: Callable[[Chunk], Chunk] | None = None,
     ) -> None:
         """Set an episode up.
 
@@ -129,7 +83,8 @@ class Lockstep:
             policy: the scripted expert by default.
             backbone, renderer: both or none; without them the observation has no features.
             randomisation: "train" or "heldout".
-            on_image: called with the render state whenever cameras take a picture (for videos and recordings).
+            listener: hears what the graph would publish, for recordings and videos.
+            disturb: gives the chunk that is followed instead of the policy's; the listener hears the policy's.
 
         Raises:
             ValueError: a backbone without a renderer, or an unknown colour.
@@ -140,9 +95,10 @@ class Lockstep:
         self.colour = colour or self.world.layout.target
         self.world.truth(self.colour)  # refuses an unknown colour
         self.instruction = f"Insert the needle into the {self.colour} trocar"
-        self._timing, self._time_limit_s, self._views, self._on_image = timing, time_limit_s, views, on_image
-        self._backbone, self._renderer = backbone, renderer
-        self._streams = SensorStreams(self.world, seed, contract, timing.tare_s, features=backbone is not None)
+        self._timing, self._time_limit_s, self._views = timing, time_limit_s, tuple(views)
+        self._backbone, self._renderer, self._listener, self._disturb = backbone, renderer, listener, disturb
+        on_block = listener.block if listener is not None else None
+        self._streams = SensorStreams(self.world, seed, contract, timing.tare_s, backbone is not None, on_block)
         self._arm = load_arm("meca500")
         self._tool = Pose(np.array([0.0, 0.0, scene.TOOL_LENGTH_M]), np.eye(3))
         self.gate = Gate(limits, self._arm, self._tool)
@@ -150,7 +106,7 @@ class Lockstep:
         self.policy.reset(GOAL, self.instruction)
         self._sample = 0
         self._dq = np.zeros(6)
-        self._pictures: list[tuple[int, np.ndarray]] = []
+        self._pictures = {view: deque[tuple[int, np.ndarray]](maxlen=PICTURES_KEPT) for view in self._views}
         self._on_the_way: list[tuple[int, Chunk]] = []
         self._chunks = self._rejected = 0
         self._finished_s: float | None = None
@@ -181,8 +137,11 @@ class Lockstep:
             self._dq = np.zeros(6)
         if self._due(CONTROL_HZ):
             self._streams.robot(now_ns)
-        if self._due(self._timing.image_hz):
-            self._take_pictures(now_ns)
+            if self._listener is not None:
+                self._listener.robot(now_ns, self.world.q, self.world.dq, self.world.tool_pose)
+        for i, view in enumerate(self._views):
+            if self._due(self._timing.image_hz, i / len(self._views)):
+                self._take_picture(view, now_ns)
         if self._backbone is not None and self._due(self._timing.feature_hz):
             self._see(self._backbone, now_ns)
         if self._due(CHUNK_HZ) and self._streams.tared:
@@ -194,26 +153,32 @@ class Lockstep:
         self._sample += 1
         self._judge()
 
-    def _due(self, rate_hz: float) -> bool:
+    def _due(self, rate_hz: float, phase: float = 0.0) -> bool:
+        """Whether this sample is the first of a period; `phase` shifts the periods by that share of one."""
         periods = rate_hz / scene.SAMPLE_RATE_HZ
-        return self._sample == 0 or int(self._sample * periods + 1e-9) != int((self._sample - 1) * periods + 1e-9)
+        here, before = (math.floor(n * periods - phase + 1e-9) for n in (self._sample, self._sample - 1))
+        return here != before
 
-    def _take_pictures(self, now_ns: int) -> None:
+    def _take_picture(self, view: str, now_ns: int) -> None:
         state = self.world.render_state()
-        if self._on_image is not None:
-            self._on_image(state)
         # Images nobody looks at are never rendered: only the state is kept until the backbone asks.
-        self._pictures = [*self._pictures[-3:], (now_ns, state)]
+        self._pictures[view].append((now_ns, state))
+        if self._listener is not None:
+            self._listener.picture(view, now_ns, state)
 
     def _see(self, backbone: Backbone, now_ns: int) -> None:
         arrived = now_ns - int(self._timing.image_delay_s * 1e9)
-        known = [(stamp, state) for stamp, state in self._pictures if stamp <= arrived]
-        if not known or self._renderer is None:
-            return
-        stamp, state = known[-1]
-        images = [CameraImage(view, stamp, self._renderer.render(view, state)) for view in self._views]
-        features = backbone.encode(images, self.instruction)
-        self._streams.features(features, stamp, now_ns + int(self._timing.feature_delay_s * 1e9))
+        images = []
+        for view in self._views:
+            known = [(stamp, state) for stamp, state in self._pictures[view] if stamp <= arrived]
+            if not known or self._renderer is None:
+                return
+            stamp, state = known[-1]
+            images.append(CameraImage(view, stamp, self._renderer.render(view, state)))
+        features, known_ns = backbone.encode(images, self.instruction), now_ns + int(self._timing.feature_delay_s * 1e9)
+        self._streams.features(features, min(image.stamp_ns for image in images), known_ns)
+        if self._listener is not None:
+            self._listener.features(features, known_ns)
 
     def _plan(self, now_ns: int) -> None:
         try:
@@ -241,7 +206,9 @@ class Lockstep:
             inference_s=self._timing.inference_delay_s,
         )
         self._chunks += 1
-        self._on_the_way.append((now_ns + delay_ns, chunk))
+        if self._listener is not None:
+            self._listener.chunk(chunk, now_ns + delay_ns)
+        self._on_the_way.append((now_ns + delay_ns, self._disturb(chunk) if self._disturb else chunk))
 
     def _deliver(self, now_s: float, now_ns: int) -> None:
         while self._on_the_way and self._on_the_way[0][0] <= now_ns:
@@ -259,6 +226,8 @@ class Lockstep:
         self.gate.heartbeat(True, GOAL, now_s)
         self.gate.robot(world.q, world.dq, world.tool_pose, now_s)
         decision = self.gate.step(now_s, now_ns)
+        if self._listener is not None:
+            self._listener.cycle(now_ns, decision, self.gate.status(now_s, now_ns))
         try:
             self._dq = twist_to_joint_rates(self._arm, world.q, decision.twist, self._tool)
         except NoSolution:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from insertion_vla_core.geometry import quaternion_from_matrix
 from insertion_vla_core.observation import Observation, ObservationBuilder
 
 from insertion_vla_sim import scene
-from insertion_vla_sim.sensors import RAW_PER_NEWTON, ForceSensor
+from insertion_vla_sim.sensors import ALINE_BINS, RAW_PER_NEWTON, ForceSensor
 from insertion_vla_sim.world import World
 
 BLOCK = 10
@@ -23,18 +25,52 @@ def stamp_ns(sample: int) -> int:
     return START_NS + round(sample * 1e9 / scene.SAMPLE_RATE_HZ)
 
 
-class SensorStreams:
-    """Reads the sensors, tares the force and fills the observation builder."""
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Consecutive samples of the force sensor, oldest first.
 
-    def __init__(self, world: World, seed: int, contract: Contract, tare_s: float, features: bool) -> None:
-        self._world = world
+    Attributes:
+        stamps_ns: (10,) int64.
+        force_n: (10,) after scale and tare [N], NaN before the tare.
+        force_raw: (10,) float32 as sent [sensor units].
+        alines: (10, 1025) float32.
+    """
+
+    stamps_ns: np.ndarray
+    force_n: np.ndarray
+    force_raw: np.ndarray
+    alines: np.ndarray
+
+    @staticmethod
+    def empty() -> Block:
+        """Room for a block."""
+        lines = np.empty((BLOCK, ALINE_BINS), np.float32)
+        return Block(np.zeros(BLOCK, np.int64), np.full(BLOCK, np.nan), np.zeros(BLOCK, np.float32), lines)
+
+
+class SensorStreams:
+    """Reads the sensors, tares the force and fills the observation builder.
+
+    `on_block` gets every block when it is full.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        seed: int,
+        contract: Contract,
+        tare_s: float,
+        features: bool,
+        on_block: Callable[[Block], None] | None = None,
+    ) -> None:
+        self._world, self._on_block = world, on_block
         self._sensor = ForceSensor(world, seed)
         kept = tuple(stream for stream in contract.observations if features or not stream.payload)
         self._builder = ObservationBuilder(contract.model_copy(update={"observations": kept}))
         self._tare_samples = round(tare_s * scene.SAMPLE_RATE_HZ)
         self._untared: list[float] = []
-        self._zero = 0.0
-        self._block: list[tuple[int, float, np.ndarray]] = []
+        self._zero = np.nan
+        self._block, self._in_block = Block.empty(), 0
 
     @property
     def tared(self) -> bool:
@@ -44,19 +80,28 @@ class SensorStreams:
     def sample(self, now_ns: int) -> float | None:
         """Read the sensor once; the axial force after scale and tare [N], None while the baseline is being taken."""
         raw, aline = self._sensor.read()
-        if not self.tared:
+        force_n = None
+        if self.tared:
+            force_n = (float(raw) - self._zero) / RAW_PER_NEWTON
+        else:
             self._untared.append(float(raw))
-            self._zero = float(np.mean(self._untared))
-            return None
-        force_n = (float(raw) - self._zero) / RAW_PER_NEWTON
-        self._block.append((now_ns, force_n, aline))
-        if len(self._block) == BLOCK:
-            stamps, forces, lines = zip(*self._block, strict=True)
-            self._builder.extend("force", stamps, now_ns, np.array(forces)[:, None])
-            distance = surface_distance(np.mean(lines, axis=0))
-            self._builder.push("surface_distance", now_ns, now_ns, [distance])
-            self._block.clear()
+            if self.tared:
+                self._zero = float(np.mean(self._untared))
+        block, i = self._block, self._in_block
+        block.stamps_ns[i], block.force_raw[i], block.alines[i] = now_ns, raw, aline
+        if force_n is not None:
+            block.force_n[i] = force_n
+        self._in_block = i + 1
+        if self._in_block == BLOCK:
+            self._take(block, now_ns)
         return force_n
+
+    def _take(self, block: Block, now_ns: int) -> None:
+        self._block, self._in_block = Block.empty(), 0
+        self._builder.extend("force", block.stamps_ns, now_ns, block.force_n[:, None])
+        self._builder.push("surface_distance", now_ns, now_ns, [surface_distance(block.alines.mean(axis=0))])
+        if self._on_block is not None:
+            self._on_block(block)
 
     def robot(self, now_ns: int) -> None:
         """Take in the robot's state."""
