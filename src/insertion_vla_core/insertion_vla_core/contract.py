@@ -106,16 +106,20 @@ class Stream(_Source):
 
 
 class ImageStream(_Source):
-    """One camera view, as the backbone sees it."""
+    """One camera view, as the backbone sees it; `optional`: an episode without it is whole."""
 
     width: int = Field(ge=16, le=8192)
     height: int = Field(ge=16, le=8192)
     rate_hz: float = Field(gt=0.0, le=1000.0)
     max_age_s: float = Field(gt=0.0, le=60.0)
+    optional: bool = False
 
 
 class ActionSpec(StrictModel):
-    """The action chunk: rows of `channels`, `dt_s` apart, in axes of `frame`."""
+    """The action chunk: rows of `channels`, `dt_s` apart, in axes of `frame`.
+
+    `optional`: an episode without any is whole; old recordings did not keep what was commanded.
+    """
 
     topic: str
     type: str
@@ -124,6 +128,7 @@ class ActionSpec(StrictModel):
     dt_s: float = Field(gt=0.0, le=10.0)
     channels: tuple[str, ...] = Field(strict=False, min_length=1)
     units: tuple[str, ...] = Field(strict=False, min_length=1)
+    optional: bool = False
 
     @model_validator(mode="after")
     def _one_unit_each(self) -> ActionSpec:

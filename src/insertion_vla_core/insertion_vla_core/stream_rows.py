@@ -55,9 +55,14 @@ def _pose(stream: Stream, message: Any) -> Rows:
     return np.array([stamp_ns(message.header)]), np.array([[p.x, p.y, p.z, o.x, o.y, o.z, o.w]], dtype=np.float64)
 
 
+def _vector(stream: Stream, message: Any) -> Rows:
+    v = getattr(message, stream.field)
+    return np.array([stamp_ns(message.header)]), np.array([[v.x, v.y, v.z]], dtype=np.float64)
+
+
 def _force(stream: Stream, message: Any) -> Rows:
     stamps = np.asarray(message.stamps, dtype=np.int64)
-    force = np.asarray(message.force, dtype=np.float64)
+    force = np.asarray(getattr(message, stream.field), dtype=np.float64)
     if len(stamps) != len(force):
         raise ValueError(f"'{stream.name}': expected a force per stamp, got {len(force)} for {len(stamps)} stamps")
     return stamps, force[:, None]
@@ -79,7 +84,10 @@ _READERS: dict[tuple[str, str], Callable[[Stream, Any], Rows]] = {
     ("sensor_msgs/msg/JointState", "position"): _joints,
     ("sensor_msgs/msg/JointState", "velocity"): _joints,
     ("geometry_msgs/msg/PoseStamped", "pose"): _pose,
+    ("geometry_msgs/msg/PointStamped", "point"): _vector,
+    ("geometry_msgs/msg/Vector3Stamped", "vector"): _vector,
     ("insertion_vla_interfaces/msg/ForceSamples", "force"): _force,
+    ("insertion_vla_interfaces/msg/ForceSamples", "force_raw"): _force,
     ("insertion_vla_interfaces/msg/ForceSamples", "alines"): _surface,
 }
 

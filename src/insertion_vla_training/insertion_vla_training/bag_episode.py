@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from insertion_vla_core.contract import Contract, parse_contract
+from insertion_vla_core.contract import ActionSpec, Contract, ImageStream, Stream, parse_contract
 
 from insertion_vla_training import store_layout as layout
 from insertion_vla_training.bag_clock import check_counter, check_silence, check_stamps
@@ -80,8 +80,12 @@ def _topics(reader: BagReader, contract: Contract, namespace: str) -> dict[str, 
     optional = [stream for stream in contract.observations if stream.optional or stream.payload]
     required = [stream for stream in contract.observations if not (stream.optional or stream.payload)]
     wanted = {stream.topic: stream.type for stream in required}
-    wanted |= {image.topic: image.type for image in contract.images}
-    wanted[contract.action.topic] = contract.action.type
+    extras: list[Stream | ImageStream | ActionSpec] = list(optional)
+    for source in (*contract.images, contract.action):
+        if source.optional:
+            extras.append(source)
+        else:
+            wanted[source.topic] = source.type
     found = reader.resolve(wanted, namespace)
     empty = [name for name in found.values() if reader.topics()[name].count == 0]
     if empty:
@@ -90,7 +94,7 @@ def _topics(reader: BagReader, contract: Contract, namespace: str) -> dict[str, 
             "start their nodes before recording"
         )
     # Features can be computed later from the images, and the states of arm and task are extras.
-    for topic, kind in (*((stream.topic, stream.type) for stream in optional), *OTHER_TOPICS.items()):
+    for topic, kind in (*((source.topic, source.type) for source in extras), *OTHER_TOPICS.items()):
         name = "/" + "/".join(part for part in (namespace.strip("/"), topic) if part)
         if topic not in found and name in reader.topics():
             found |= reader.resolve({topic: kind}, namespace)
@@ -147,10 +151,12 @@ def _check(
             )
     for image in contract.images:
         rows = tables[layout.image_path(image.name)]
-        _check_rows(image.name, image.topic, rows, failed)
+        if not image.optional:
+            _check_rows(image.name, image.topic, rows, failed)
         check_stamps(image.name, rows.columns["stamps"], rows.columns["receive"])
     chunks = tables[layout.CHUNKS]
-    _check_rows("action", contract.action.topic, chunks, failed)
+    if not contract.action.optional:
+        _check_rows("action", contract.action.topic, chunks, failed)
     check_stamps("action", chunks.columns["stamps"], chunks.columns["receive"])
     if not np.isfinite(chunks.columns["data"]).all() or not np.isfinite(chunks.columns["anchor"]).all():
         reasons.append("some chunks hold numbers that are not finite")

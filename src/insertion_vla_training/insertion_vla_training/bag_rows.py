@@ -64,7 +64,7 @@ class RowTakers:
     def __init__(self, contract: Contract, aline_type: str) -> None:
         self.tables = {path: Gathered(table) for path, table in layout.tables(contract, aline_type).items()}
         self.takers: dict[str, list[Taker]] = {}
-        self._horizon = contract.action.horizon
+        self._chunk_shape = (contract.action.horizon, len(contract.action.channels))
         force = layout.force_stream(contract)
         for stream in contract.observations:
             self._on(stream.topic, self._payload(stream) if stream.payload else self._numbers(stream))
@@ -141,9 +141,10 @@ class RowTakers:
 
     def _chunk(self, message: Any, receive_ns: int) -> None:
         shape = (int(message.horizon), int(message.dim))
-        if shape != (self._horizon, 7) or len(message.data) != shape[0] * shape[1]:
+        if shape != self._chunk_shape or len(message.data) != shape[0] * shape[1]:
             raise ValueError(
-                f"expected chunks of {self._horizon} x 7 numbers, got {shape} and {len(message.data)} of them"
+                f"expected chunks of {self._chunk_shape[0]} x {self._chunk_shape[1]} numbers, got {shape} and "
+                f"{len(message.data)} of them"
             )
         p, o = message.anchor.position, message.anchor.orientation
         texts = {

@@ -30,14 +30,20 @@ def observations(store: Store, episode: Episode, ticks_ns: Iterable[int]) -> Ite
     return (seen for _, seen in replay(store, episode, ticks_ns) if isinstance(seen, Observation))
 
 
-def replay(store: Store, episode: Episode, ticks_ns: Iterable[int]) -> Iterator[tuple[int, Observation | Missing]]:
+def replay(
+    store: Store, episode: Episode, ticks_ns: Iterable[int], payloads: bool = True
+) -> Iterator[tuple[int, Observation | Missing]]:
     """Every tick [ns, rising] with its observation, or with why there is none.
+
+    Args:
+        payloads: False leaves the payload streams (features) out, as if the contract did not name them.
 
     Raises:
         ValueError: a tick lies before the one in front of it.
     """
-    builder = ObservationBuilder(store.contract)
-    sources = [_source(store, episode, stream.name, stream.payload) for stream in store.contract.observations]
+    streams = tuple(stream for stream in store.contract.observations if payloads or not stream.payload)
+    builder = ObservationBuilder(store.contract.model_copy(update={"observations": streams}))
+    sources = [_source(store, episode, stream.name, stream.payload) for stream in streams]
     last_ns: int | None = None
     for t_ns in ticks_ns:
         if last_ns is not None and t_ns < last_ns:

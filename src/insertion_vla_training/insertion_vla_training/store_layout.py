@@ -20,7 +20,7 @@ from insertion_vla_core.aline import BINS
 from insertion_vla_core.contract import Contract, Stream
 from numpy.typing import NDArray
 
-FORCE_TYPE, FORCE_FIELD = "insertion_vla_interfaces/msg/ForceSamples", "force"
+FORCE_TYPE, FORCE_FIELDS = "insertion_vla_interfaces/msg/ForceSamples", ("force", "force_raw")
 ALINES, CHUNKS, COMMANDS, TASK = "alines", "chunks", "commands", "task"
 ALINE_DTYPES = {"f16": "<f2", "f32": "<f4"}
 COMMAND_NAMES = ("state", "speed_scale", "vx", "vy", "vz", "wx", "wy", "wz", "force")
@@ -84,7 +84,7 @@ def image_path(view: str) -> str:
 def force_stream(contract: Contract) -> Stream | None:
     """The stream whose rows the A-lines go with; None in a contract without a force sensor."""
     for stream in contract.observations:
-        if (stream.type, stream.field) == (FORCE_TYPE, FORCE_FIELD):
+        if stream.type == FORCE_TYPE and stream.field in FORCE_FIELDS:
             return stream
     return None
 
