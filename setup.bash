@@ -18,6 +18,14 @@ if [ "$(cat "$_workspace/.venv/.ros")" = wheels ]; then
         esac
     done
     export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
+else
+    # The distribution's own `ros2` starts with the system's Python, which does not look into the virtual environment.
+    for _libs in "$_workspace"/.venv/lib/python3.*/site-packages; do
+        case ":${PYTHONPATH:-}:" in
+            *":$_libs:"*) ;;
+            *) export PYTHONPATH="$_libs${PYTHONPATH:+:$PYTHONPATH}" ;;
+        esac
+    done
 fi
 # colcon's script calls its Python unquoted; the virtual environment's own may lie in a path with spaces.
 COLCON_PYTHON_EXECUTABLE="$(readlink -f "$_workspace/.venv/bin/python")" source "$_workspace/install/local_setup.bash"

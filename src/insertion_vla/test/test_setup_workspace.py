@@ -116,3 +116,19 @@ def test_the_wheels_cmake_files_name_this_python(setup: ModuleType) -> None:
     include, numpy = cmake.read_text().strip('"').split(";")
     assert (Path(include) / "Python.h").exists()
     assert numpy.startswith(str(setup.VENV)) and numpy.endswith("/numpy/_core/include")
+
+
+def test_a_distributions_own_python_finds_the_virtual_environment(tmp_path: Path) -> None:
+    """`ros2` of a distribution starts with the system's Python: PYTHONPATH must lead it to the packages."""
+    folder = tmp_path / "a clone"
+    site = folder / ".venv" / "lib" / "python3.12" / "site-packages"
+    for part in (site, folder / ".venv" / "bin", folder / "install"):
+        part.mkdir(parents=True)
+    (folder / ".venv" / ".ros").write_text("distribution")
+    (folder / ".venv" / "bin" / "activate").write_text("")
+    (folder / "install" / "local_setup.bash").write_text("")
+    shutil.copy(ROOT / "setup.bash", folder)
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": "/opt/of/the/distribution"}
+    script = f'source "{folder}/setup.bash" && source "{folder}/setup.bash" && echo "$PYTHONPATH"'
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == f"{site}:/opt/of/the/distribution", done.stderr
