@@ -54,6 +54,11 @@ class Episode:
     rejected: int
 
 
+def instruction_for(colour: str) -> str:
+    """What an episode's policy is told."""
+    return f"Insert the needle into the {colour} trocar"
+
+
 class Lockstep:
     """One episode. `run` plays it; `step` advances one sensor sample for callers that want to look in between."""
 
@@ -94,7 +99,7 @@ class Lockstep:
         self.world = World(seed, randomisation)
         self.colour = colour or self.world.layout.target
         self.world.truth(self.colour)  # refuses an unknown colour
-        self.instruction = f"Insert the needle into the {self.colour} trocar"
+        self.instruction = instruction_for(self.colour)
         self._timing, self._time_limit_s, self._views = timing, time_limit_s, tuple(views)
         self._backbone, self._renderer, self._listener, self._disturb = backbone, renderer, listener, disturb
         on_block = listener.block if listener is not None else None

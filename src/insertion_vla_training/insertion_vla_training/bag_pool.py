@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 
 from insertion_vla_training.bag_episode import bag_hash, read_episode
 from insertion_vla_training.episode_data import save_episode
+from insertion_vla_training.worker import start_worker
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -59,7 +56,7 @@ def read_bags(
             yield read_bag(bag, known, aline_type, staging / str(number))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=start_worker) as pool:
         waiting: deque[Future[Outcome]] = deque()
         try:
             for number, bag in enumerate(bags):
@@ -99,17 +96,3 @@ def read_bag(bag: Path, known: Collection[str], aline_type: str, folder: Path) -
         return Outcome(bag, sha256, problem=f"bag {bag}: a defect of preprocess ({text}); report it with this bag")
     save_episode(data, folder)
     return Outcome(bag, sha256, folder)
-
-
-def _start_worker() -> None:
-    # Ctrl-C goes to every process of a terminal; the writing one decides what happens.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_leave_with, args=(parent.sentinel,), name="parent", daemon=True).start()
-
-
-def _leave_with(sentinel: int) -> None:
-    """A writing process that was killed must not leave its readers waiting for ever."""
-    wait([sentinel])
-    os._exit(1)
