@@ -3,7 +3,7 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NAME = "insertion_vla_training"
-VERBS = ("preprocess", "recover", "collect", "train_tiny_vl")
+VERBS = ("preprocess", "recover", "collect", "train_tiny_vl", "cache")
 
 setup(
     name=NAME,
