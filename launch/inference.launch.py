@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from insertion_vla_policy.registry import policy_names
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
@@ -31,7 +31,7 @@ ARGUMENTS = (
     ("autostart", "true", "bring the nodes up at once; false: wait for system/start"),
     ("use_respawn", "false", "restart a node whose process ended; it stays inactive until system/start"),
     ("log_level", "info", "debug, info, warn, error or fatal"),
-    ("record", "", "record a bag of every topic into this new folder"),
+    ("record", "", "record every goal as a bag of its own into this folder (see record.launch.py for more)"),
     ("status", "true", "show the live status line: true or false"),
     ("seed", "0", "simulation: which scene"),
     ("host", "127.0.0.1", "simulation: loopback address of its devices"),
@@ -58,8 +58,6 @@ def stack(context) -> list:
     expert = "scripted_expert" if scripted else "action_expert"
     cameras = [f"camera_{view}" for view in views]
     managed = [*cameras, "force_sensor", "arm", *([] if scripted else ["vlm"]), expert, "task"]
-    every = [*(f"camera_{view}" for view in check.VIEWS), "force_sensor", "arm", "vlm"]
-    every += ["action_expert", "scripted_expert", "task", "lifecycle_manager"]
     common = {
         "package": "insertion_vla",
         "namespace": check.namespace(given["namespace"]),
@@ -68,11 +66,10 @@ def stack(context) -> list:
         "output": "screen",
         "ros_arguments": ["--log-level", check.one_of("log_level", given["log_level"], check.LOG_LEVELS)],
     }
-    file = str(check.parameter_file(given["params_file"], every))
+    file = str(check.parameter_file(given["params_file"], check.NODES))
     clock = {"use_sim_time": check.yes_no("use_sim_time", given["use_sim_time"])}
     autostart = check.yes_no("autostart", given["autostart"])
     host = check.loopback(given["host"])
-    record = check.new_folder("record", given["record"]) if given["record"] else None
 
     def node(name: str, executable: str = "", prefix: str | None = None, **parameters) -> Node:
         settings = {"name": name, "executable": executable or name, "parameters": [file, clock | parameters]}
@@ -100,8 +97,10 @@ def stack(context) -> list:
         actions += _people(given, common["namespace"])
         # The last to start is the first that launch tells to end: it then knows why the others go.
         actions.append(node("lifecycle_manager", node_names=managed, autostart=autostart))
-    if record is not None:
-        actions.append(ExecuteProcess(cmd=["ros2", "bag", "record", "--all", "--output", str(record)], output="screen"))
+    if given["record"]:
+        # Not managed: an insertion does not depend on it.
+        folder = str(Path(given["record"]).expanduser().absolute())
+        actions.append(node("episode", "recorder", folder=folder, auto=True))
     return actions
 
 

@@ -12,8 +12,9 @@ NODES = (
     "scripted_expert",
     "task",
     "lifecycle_manager",
+    "recorder",
 )
-TOOLS = ("status", "insert", "demo", "trials")
+TOOLS = ("status", "insert", "demo", "trials", "record_keys")
 
 setup(
     name=NAME,

@@ -15,6 +15,10 @@ import yaml
 PARTS = ("robot", "cameras", "sensor", "inference")
 HARDWARE = ("sim", "meca500", "ros2_control")
 VIEWS = ("front", "side", "hand")
+NODES = (
+    *(f"camera_{view}" for view in VIEWS),
+    *("force_sensor", "arm", "vlm", "action_expert", "scripted_expert", "task", "episode", "lifecycle_manager"),
+)
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 MAX_SEED = 2**31 - 1
 
@@ -104,16 +108,6 @@ def video(value: str) -> Path:
         raise ValueError(f"video: expected FILE.gif or FILE.mp4, got '{value}'")
     if not path.parent.is_dir():
         raise ValueError(f"video: expected an existing folder for the video, there is none at {path.parent}")
-    return path
-
-
-def new_folder(name: str, value: str) -> Path:
-    """A folder that does not exist yet, in one that does."""
-    path = Path(value).expanduser().absolute()
-    if path.exists():
-        raise ValueError(f"{name}: expected a new folder, but {path} exists: name another one")
-    if not path.parent.is_dir():
-        raise ValueError(f"{name}: expected an existing folder around it, there is none at {path.parent}")
     return path
 
 

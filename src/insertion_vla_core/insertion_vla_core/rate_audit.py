@@ -54,9 +54,10 @@ def promises(contract: Contract) -> dict[str, Promise]:
             stream.rate_hz, _gap_s(stream.rate_hz, stream.max_age_s), needed, stream.payload, rows
         )
     for image in contract.images:
-        result[image.topic] = Promise(image.rate_hz, _gap_s(image.rate_hz, image.max_age_s))
+        result[image.topic] = Promise(image.rate_hz, _gap_s(image.rate_hz, image.max_age_s), not image.optional)
     action_hz = 1.0 / contract.action.dt_s
-    result[contract.action.topic] = Promise(action_hz, _gap_s(action_hz, 0.0), on_demand=True)
+    needed = not contract.action.optional
+    result[contract.action.topic] = Promise(action_hz, _gap_s(action_hz, 0.0), needed, on_demand=True)
     return result
 
 

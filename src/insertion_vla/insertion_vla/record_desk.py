@@ -1,0 +1,310 @@
+"""What a recorder does: episodes begin and end, by a person or with a goal; the disk is watched; faults are kept.
+
+`take` runs in the reception's thread. Everything else runs in one worker thread, one thing after the other.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from insertion_vla_core.contract import Contract
+from insertion_vla_core.episode_metadata import EpisodeMetadata, Outcome, to_custom_data
+from insertion_vla_core.recording_index import Recording, list_recording
+
+from insertion_vla.record_episode import Episode, new_name
+from insertion_vla.record_follow import Follower, Watched
+from insertion_vla.record_memory import Memory
+from insertion_vla.record_reception import Received
+from insertion_vla.record_topics import Topics, longest_window_s
+from insertion_vla.record_writer import BagThread, describe
+from insertion_vla_interfaces.msg import EpisodeStatus
+
+NS = 1_000_000_000
+GB, MB = 1e9, 1_000_000
+AFTER_FAULT_S = 1.0  # how it went on belongs into the black box too
+RECOVER = "ros2 run insertion_vla_training recover"
+Answer = tuple[bool, str, str]  # whether it was done, a sentence, the folder of the bag
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Bounds of a recorder; `auto` begins an episode with every goal."""
+
+    folder: Path
+    auto: bool
+    min_free_gb: float
+    cache_mb: float
+    black_box_s: float
+    black_box_mb: float
+
+
+class Desk:
+    """Takes messages and orders.
+
+    Args:
+        settings, contract, watched, topics: see there.
+        template: the metadata that all episodes share.
+        parameters: gives those of all nodes as far as they are known.
+        log: of the node.
+        changed: called when there is something new to tell.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        contract: Contract,
+        watched: Watched,
+        topics: Topics,
+        template: EpisodeMetadata,
+        parameters: Callable[[], Mapping[str, Any]],
+        log: Any,
+        changed: Callable[[], None],
+    ) -> None:
+        self.settings = settings
+        self.min_free_gb = settings.min_free_gb
+        self.trouble = ""  # what keeps it from recording
+        self.late: list[str] = []
+        self.free_bytes = shutil.disk_usage(settings.folder).free
+        self.episode: Episode | None = None
+        self.worker = ThreadPoolExecutor(1, "desk")
+        self._contract = contract
+        self._topics = topics
+        self._template = template
+        self._parameters = parameters
+        self._log = log
+        self._changed = changed
+        self._pre_roll_ns = round(longest_window_s(contract) * NS)
+        span_s = max(settings.black_box_s, self._pre_roll_ns / NS)
+        self._memory = Memory(span_s, round(settings.black_box_mb * MB))
+        self._lock = threading.Lock()  # of memory, episode and audit
+        self._follower = Follower(
+            watched,
+            lambda instruction: self.order(self._goal_began, instruction),
+            lambda outcome: self.order(self._goal_ended, outcome),
+            self._on_fault,
+        )
+        self._fault: tuple[float, str] | None = None  # when to write the black box, and why
+        self._last: tuple[Path, EpisodeMetadata, Recording] | None = None
+        self._ended_ns = 0
+
+    # The reception's thread.
+
+    def take(self, messages: list[Received]) -> None:
+        """Keep messages, record them, and follow the task and the arm."""
+        recorded = [message for message in messages if message.topic in self._topics.recorded]
+        with self._lock:
+            self._memory.extend(recorded, self._topics.latched)
+            if self.episode is not None:
+                self.episode.take(recorded)
+        self._follower.take(messages)
+
+    def _on_fault(self, reason: str) -> None:
+        if self.settings.black_box_s:
+            self._fault = self._fault or (time.monotonic() + AFTER_FAULT_S, reason)
+
+    def order(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Have something done by the worker; its future."""
+
+        def body() -> Any:
+            try:
+                return work(*arguments)
+            except Exception as error:
+                self.trouble = f"{type(error).__name__}: {error}"
+                self._log.error(f"{work.__name__}: {self.trouble}")
+                raise
+            finally:
+                self._changed()
+
+        return self.worker.submit(body)
+
+    # The worker's thread.
+
+    def start(self, instruction: str, notes: str, from_goal: bool = False) -> Answer:
+        """Begin an episode."""
+        if self.episode is not None:
+            return False, f"{self.episode.name} is being recorded: stop it first", str(self.episode.bag.path)
+        if refusal := self.no_room():
+            return False, refusal, ""
+        name = new_name(self.settings.folder, "episode")
+        now_ns = time.time_ns()
+        values = {"name": name, "source": "recorder", "instruction": instruction, "notes": notes}
+        try:
+            with self._lock:
+                begin_ns = max(now_ns - self._pre_roll_ns, self._memory.oldest_ns or now_ns, self._topics.complete_ns)
+                self.episode = self._open(values, max(begin_ns, self._ended_ns), from_goal)
+        except OSError as error:
+            self.trouble = str(error)
+            self._log.error(self.trouble)
+            return False, self.trouble, ""
+        self.trouble, self.late = "", []
+        self._log.info(f"recording {name}" + (f": {instruction}" if instruction else ""))
+        return True, f"recording {name}", str(self.episode.bag.path)
+
+    def _open(self, values: Mapping[str, Any], begin_ns: int, from_goal: bool = False) -> Episode:
+        """A new episode with what is in memory from `begin_ns` on; the lock is held."""
+        metadata = EpisodeMetadata(**{**self._template.model_dump(), **values, "parameters": self._parameters()})
+        path = self.settings.folder / metadata.name
+        most_bytes = round((self.settings.cache_mb + self.settings.black_box_mb) * MB)
+        failed = lambda: self.order(self.tick)  # noqa: E731
+        bag = BagThread(path, self._topics.types, to_custom_data(metadata), most_bytes, failed)
+        names, blocks = self._topics.names, self._topics.blocks
+        episode = Episode(metadata, bag, begin_ns, names, blocks, self._contract, from_goal)
+        episode.take(self._memory.since(begin_ns))
+        return episode
+
+    def stop(self, discard: bool) -> Answer:
+        """End the episode."""
+        with self._lock:
+            episode, self.episode = self.episode, None
+        if episode is None:
+            return False, "nothing is being recorded: start an episode first", ""
+        self.late, self._ended_ns = [], time.time_ns()
+        path = str(episode.bag.path)
+        if discard:
+            episode.bag.discard()
+            self._log.info(f"discarded {episode.name}")
+            return True, f"discarded {episode.name}", path
+        done, sentence = self._finish(episode)
+        return done, sentence, path
+
+    def _finish(self, episode: Episode) -> tuple[bool, str]:
+        path = episode.bag.path
+        try:
+            entry = episode.finish(self._parameters())
+        except (OSError, ValueError) as error:
+            whole = (path / "metadata.yaml").exists()
+            advice = "the bag is whole, but not on the list" if whole else f"save it with: {RECOVER} {path}"
+            self.trouble = f"{episode.name} was not finished: {error}; {advice}"
+            self._log.error(self.trouble)
+            return False, self.trouble
+        self._last = (path, episode.metadata, entry)
+        figures = f"{entry.messages} messages in {entry.duration_s:.1f} s, {entry.outcome}"
+        if entry.bad:
+            self._log.warning(f"{episode.name} is bad ({figures}): {'; '.join(entry.reasons)}")
+            return True, f"{episode.name} is bad: {'; '.join(entry.reasons)}"
+        self._log.info(f"recorded {episode.name}: {figures}")
+        return True, f"recorded {episode.name}: {figures}"
+
+    def label(self, outcome: str, instruction: str, notes: str) -> Answer:
+        """Label the episode that is being recorded, or else the last one."""
+        if outcome not in get_args(Outcome):
+            return False, f"expected one of {', '.join(get_args(Outcome))}, got '{outcome}'", ""
+        episode = self.episode
+        if episode is None and self._last is None:
+            return False, "there is no episode to label: nothing was recorded since this node was activated", ""
+        before = episode.metadata if episode is not None else self._last[1]  # type: ignore[index]
+        joined = "\n".join(text for text in (before.notes, notes) if text)
+        values = {"outcome": outcome, "instruction": instruction or before.instruction, "notes": joined}
+        if episode is not None:
+            episode.labelled = True
+            episode.change(**values)
+            return True, f"{episode.name} is a {outcome}", str(episode.bag.path)
+        path, _, entry = self._last  # type: ignore[misc]
+        after = EpisodeMetadata(**{**before.model_dump(), **values})
+        listed = Recording(**{**entry.model_dump(), "outcome": outcome, "instruction": after.instruction})
+        try:
+            describe(path, to_custom_data(after))
+            list_recording(self.settings.folder, listed)
+        except (OSError, RuntimeError, ValueError) as error:
+            return False, f"{after.name} was not labelled: {error}", str(path)
+        self._last = (path, after, listed)
+        return True, f"{after.name} is a {outcome}", str(path)
+
+    def tick(self) -> None:
+        """Twice a second: look at the disk, the rates and the clock, and keep a fault."""
+        self.free_bytes = shutil.disk_usage(self.settings.folder).free
+        episode = self.episode
+        if episode is not None:
+            failure, room = episode.bag.failure, self.no_room()
+            if failure or room:
+                why = f"the disk failed: {failure}" if failure else room
+                episode.broken.append(f"the recording ended early: {why}")
+                done, sentence, _ = self.stop(discard=False)
+                if failure:
+                    self.trouble = f"{sentence}; put the disk right and start anew" if done else sentence
+                self._log.error(f"the recording ended early: {why}")
+            else:
+                episode.look()
+                self._look_at_rates(episode)
+        if self._fault is not None and time.monotonic() >= self._fault[0]:
+            (_, reason), self._fault = self._fault, None
+            self._keep_fault(reason)
+
+    def _look_at_rates(self, episode: Episode) -> None:
+        with self._lock:
+            late = episode.audit.late(time.time_ns())
+        before = {sentence.split(":")[0] for sentence in self.late}
+        for sentence in late:
+            if sentence.split(":")[0] not in before:
+                self._log.warning(f"{episode.name}: {sentence}")
+        self.late = late
+
+    def no_room(self) -> str:
+        """Why nothing can be recorded for lack of space; empty while there is enough."""
+        free_gb, floor = self.free_bytes / GB, self.min_free_gb
+        if free_gb >= floor:
+            return ""
+        return (
+            f"{free_gb:.2f} GB are free in {self.settings.folder}, less than min_free_gb = {floor:g}: free some space"
+        )
+
+    def _keep_fault(self, reason: str) -> None:
+        """Write what is in memory as a bag of its own."""
+        if refusal := self.no_room():
+            self._log.error(f"the black box is not kept: {refusal}")
+            return
+        name = new_name(self.settings.folder, "fault")
+        begin_ns = time.time_ns() - round((self.settings.black_box_s + AFTER_FAULT_S) * NS)
+        values = {"name": name, "source": "black box", "outcome": "unknown", "notes": reason}
+        try:
+            with self._lock:
+                episode = self._open(values, max(begin_ns, self._memory.oldest_ns))
+            episode.broken.append(f"kept by the black box, not an episode: the arm went to FAULT: {reason}")
+            last = self._last
+            self._finish(episode)
+            self._last = last
+        except OSError as error:
+            self._log.error(f"the black box is not kept: {error}")
+
+    def close(self) -> None:
+        """End the episode, and the worker after it."""
+        if self.episode is not None:
+            self.stop(discard=False)
+
+    def _goal_began(self, instruction: str) -> None:
+        if self.episode is not None and self.episode.from_goal:
+            self.stop(discard=False)
+        if self.episode is not None:
+            if not self.episode.metadata.instruction:
+                self.episode.change(instruction=instruction)
+        elif self.settings.auto:
+            done, sentence, _ = self.start(instruction, "", from_goal=True)
+            if not done:
+                self._log.error(f"the goal is not recorded: {sentence}")
+
+    def _goal_ended(self, outcome: str) -> None:
+        if self.episode is None:
+            return
+        if not self.episode.labelled:
+            self.episode.change(outcome=outcome)
+        if self.episode.from_goal:
+            self.stop(discard=False)
+
+    def status(self) -> EpisodeStatus:
+        """What it is doing, without the header; from any thread."""
+        message, episode = EpisodeStatus(free_space_gb=self.free_bytes / GB), self.episode
+        if episode is not None:
+            message.state, message.episode, message.path = EpisodeStatus.RECORDING, episode.name, str(episode.bag.path)
+            message.duration, message.messages, message.bytes = episode.duration_s, episode.messages, episode.bytes
+            message.bad = bool(self.late or episode.broken)
+            message.reason = "; ".join([*episode.broken, *self.late]) or "recording"
+        elif refusal := self.no_room() or self.trouble:
+            message.state, message.reason = EpisodeStatus.REFUSED, refusal
+        else:
+            message.state, message.reason = EpisodeStatus.IDLE, "waiting for a goal" if self.settings.auto else "idle"
+        return message
