@@ -80,7 +80,8 @@ def has_ended(pid):
 def shut_down_when_ready(process):
     """Ends the launch with the first output of the process."""
     return RegisterEventHandler(
-        OnProcessIO(target_action=process, on_stdout=lambda event: Shutdown() if b"ready" in event.text else None)
+        # At the end of its line: an unbuffered Python writes word and line end apart, and a signal may come in between.
+        OnProcessIO(target_action=process, on_stdout=lambda event: Shutdown() if event.text.endswith(b"\n") else None)
     )
 
 
