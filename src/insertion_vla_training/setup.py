@@ -3,7 +3,8 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NAME = "insertion_vla_training"
-VERBS = ("preprocess", "recover", "collect", "train_tiny_vl", "cache")
+VERBS = ("preprocess", "recover", "collect", "train_tiny_vl", "cache", "import", "export")
+MODULES = {"import": "import_"}  # a word of Python
 
 setup(
     name=NAME,
@@ -29,11 +30,15 @@ setup(
         "lz4",
         "zarr>=3",
         "tqdm",
+        "h5py",
+        "pyarrow",
+        "av",
+        "Pillow",
     ],
     extras_require={"test": ["pytest", "hypothesis"]},
     tests_require=["pytest"],
     zip_safe=False,
     entry_points={
-        "console_scripts": [f"{verb} = {NAME}.{verb}:main" for verb in VERBS],
+        "console_scripts": [f"{verb} = {NAME}.{MODULES.get(verb, verb)}:main" for verb in VERBS],
     },
 )

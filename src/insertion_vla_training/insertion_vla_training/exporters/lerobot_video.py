@@ -1,0 +1,49 @@
+"""Frames as H.264 in mp4 files, one file per view with the episodes end to end."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+CODEC, PIXELS = "libx264", "yuv420p"
+QUALITY = "18"  # constant rate factor
+KEY_EVERY = 2  # frames; random access decodes at most one more
+
+
+class VideoFile:
+    """One file while it is written; close it, or leave its context."""
+
+    def __init__(self, path: Path, fps: int, width: int, height: int) -> None:
+        if width % 2 or height % 2:
+            raise ValueError(
+                f"expected images of even width and height for a video, got {width} x {height}; export without --videos"
+            )
+        path.parent.mkdir(parents=True)
+        # A Python stream, so that a full disk is an OSError that says so.
+        self._stream = path.open("wb")
+        self._container = av.open(self._stream, "w", format="mp4")
+        self._video = self._container.add_stream(
+            CODEC, rate=fps, options={"crf": QUALITY, "g": str(KEY_EVERY), "threads": "1", "bf": "0"}
+        )
+        self._video.width, self._video.height, self._video.pix_fmt = width, height, PIXELS
+        self._video.codec_context.time_base = Fraction(1, fps)
+        self.frames = 0
+
+    def add(self, jpeg: bytes) -> None:
+        """One frame."""
+        with Image.open(io.BytesIO(jpeg)) as image:
+            frame = av.VideoFrame.from_ndarray(np.asarray(image.convert("RGB")), format="rgb24")
+        frame.pts = self.frames
+        self._container.mux(self._video.encode(frame))
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._container.mux(self._video.encode(None))
+        self._container.close()
+        self._stream.close()
