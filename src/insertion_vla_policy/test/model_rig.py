@@ -1,12 +1,16 @@
 """Small models and batches for tests."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from insertion_vla_policy.checkpoint import save_checkpoint
+from insertion_vla_policy.checkpoint_config import BackboneRef, CheckpointConfig
 from insertion_vla_policy.inputs import InputSpec, build_inputs, input_spec
 from insertion_vla_policy.model import Model, build_model
 from insertion_vla_policy.model_config import DecoderConfig, VlaConfig
 from insertion_vla_policy.normalizer import Normalizer, vla_normalizer
-from observation_rig import CONTRACT, DIM, TOKENS, observation
+from observation_rig import CONFIG, CONTRACT, DIM, MODEL, TOKENS, observation
 from torch import Tensor
 
 torch.set_num_threads(1)
@@ -71,3 +75,15 @@ def random_batch(spec: InputSpec, size: int = 1, seed: int = 0) -> dict[str, Ten
         else torch.randn((size, *shape), generator=generator)
         for name, shape in spec.shapes().items()
     }
+
+
+BACKBONE = BackboneRef(name="color_keypoints", model_id=MODEL[0], model_hash=MODEL[1], views=("front", "side", "hand"))
+CONTRACT_TEXT = (CONFIG / "contracts" / "insertion.yaml").read_text()
+
+
+def checkpoint(folder: Path, expert: str = "regression", fusion: str = "concat", size: str = "nano") -> Path:
+    """A checkpoint with the weights of `seeded`."""
+    vla = vla_config(expert, fusion).model_copy(update={"decoder": DecoderConfig(size=size)})
+    config = CheckpointConfig(vla=vla, backbone=BACKBONE, training={"steps": 0})
+    save_checkpoint(folder, config, seeded(vla).state_dict(), normalizer(), CONTRACT_TEXT)
+    return folder
