@@ -22,14 +22,13 @@ from insertion_vla_training.importers.pen_states import STATE_NAMES
 from insertion_vla_training.store import Store
 
 ROWS_PER_CHUNK = 1000
-PARTS = {  # columns of the state by the stream that they come from
-    slice(0, 6): (messages.JOINTS, "position", 6),
-    slice(6, 12): (messages.JOINTS, "velocity", 6),
-    slice(12, 19): (messages.POSE, "pose", 7),
-    slice(19, 22): (messages.POINT, "point", 3),
-    slice(22, 25): (messages.VECTOR, "vector", 3),
+PARTS = {  # columns of the state, and the type and field of the stream that they come from
+    "joints": (slice(0, 6), messages.JOINTS, "position"),
+    "speeds": (slice(6, 12), messages.JOINTS, "velocity"),
+    "pose": (slice(12, 19), messages.POSE, "pose"),
+    "pen_position": (slice(19, 22), messages.POINT, "point"),
+    "pen_axis": (slice(22, 25), messages.VECTOR, "vector"),
 }
-JOINTS, SPEEDS = slice(0, 6), slice(6, 12)
 ACTION_WIDTH = 6
 
 
@@ -44,7 +43,7 @@ def write_dp_zarr(store: Store, runs: Sequence[Run], folder: Path) -> dict[str, 
     """
     action = store.contract.action
     sources = {part: _source(store, *wanted) for part, wanted in PARTS.items()}
-    if sources[JOINTS] is None or len(action.channels) < ACTION_WIDTH:
+    if sources["joints"] is None or len(action.channels) < ACTION_WIDTH:
         raise ValueError(
             f"expected six joint positions and {ACTION_WIDTH} action channels in the contract of {store.path}, it has "
             f"streams {', '.join(s.name for s in number_streams(store.contract))} and actions "
@@ -53,13 +52,11 @@ def write_dp_zarr(store: Store, runs: Sequence[Run], folder: Path) -> dict[str, 
     state = np.concatenate([_state(run, sources, action.dt_s) for run in runs]).astype(np.float32)
     actions = np.concatenate([run.actions[:, :ACTION_WIDTH] for run in runs]).astype(np.float32)
     ends = np.cumsum([len(run) for run in runs]).astype(np.int64)
+    absent = [part for part, source in sources.items() if source is None]
     columns = {
-        "missing": [name for part, source in sources.items() if source is None for name in STATE_NAMES[part]],
-        "derived": [],
+        "missing": [name for part in absent if part != "speeds" for name in STATE_NAMES[PARTS[part][0]]],
+        "derived": [name for part in absent if part == "speeds" for name in STATE_NAMES[PARTS[part][0]]],
     }
-    if sources[SPEEDS] is None:
-        columns["derived"] = list(STATE_NAMES[SPEEDS])
-        columns["missing"] = [name for name in columns["missing"] if name not in columns["derived"]]
     attributes = {
         "rate_hz": 1.0 / action.dt_s,
         "state_names": list(STATE_NAMES),
@@ -75,21 +72,21 @@ def write_dp_zarr(store: Store, runs: Sequence[Run], folder: Path) -> dict[str, 
     return columns
 
 
-def _source(store: Store, kind: str, field: str, width: int) -> Stream | None:
+def _source(store: Store, columns: slice, kind: str, field: str) -> Stream | None:
     for stream in number_streams(store.contract):
-        if (stream.type, stream.field, stream.width) == (kind, field, width):
+        if (stream.type, stream.field, stream.width) == (kind, field, columns.stop - columns.start):
             return stream
     return None
 
 
-def _state(run: Run, sources: dict[slice, Stream | None], dt_s: float) -> NDArray[np.float64]:
+def _state(run: Run, sources: dict[str, Stream | None], dt_s: float) -> NDArray[np.float64]:
     state = np.full((len(run), len(STATE_NAMES)), np.nan)
     for part, source in sources.items():
         if source is not None:
-            state[:, part] = run.values[source.name]
-    if sources[SPEEDS] is None:
+            state[:, PARTS[part][0]] = run.values[source.name]
+    if sources["speeds"] is None:
         # From the past alone; before the first row there is none.
-        state[1:, SPEEDS] = np.diff(state[:, JOINTS], axis=0) / dt_s
+        state[1:, PARTS["speeds"][0]] = np.diff(state[:, PARTS["joints"][0]], axis=0) / dt_s
     return state
 
 
