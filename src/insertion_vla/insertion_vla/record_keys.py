@@ -4,6 +4,7 @@ calls:      episode/start, episode/stop, episode/label
 subscribes: episode/status
 """
 
+import os
 import select
 import signal
 import sys
@@ -98,13 +99,13 @@ def main() -> int:
     node = Keys()
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    print(HELP, flush=True)
     with _single_keys():
+        print(HELP, flush=True)
         while not ended.is_set():
             executor.spin_once(timeout_sec=POLL_S)
             if not select.select([sys.stdin], [], [], 0.0)[0]:
                 continue
-            key = sys.stdin.read(1)
+            key = os.read(sys.stdin.fileno(), 1).decode(errors="replace")  # unbuffered, as select sees it
             if key in ("", "q"):
                 break
             node.press(key, executor)

@@ -86,6 +86,8 @@ class BagThread:
         (self.path / RESERVE).unlink(missing_ok=True)
         try:
             self._writer.close()
+            if self.failure:
+                _recount(self.path)
             describe(self.path, custom_data)
         except RuntimeError as error:  # of rosbag2_py
             raise OSError(str(error)) from error
@@ -158,6 +160,22 @@ def _opened(path: Path, custom_data: Mapping[str, str]) -> rosbag2_py.Sequential
         shutil.rmtree(path)
         raise OSError(f"cannot record into {path}: {error.strerror}; free some space") from error
     return writer
+
+
+def _recount(path: Path) -> None:
+    """Let metadata.yaml name what is in the bag: where the disk failed, some of what the writer counted is missing."""
+    reader = rosbag2_py.SequentialReader()
+    reader.open(rosbag2_py.StorageOptions(uri=str(path), storage_id=STORAGE), rosbag2_py.ConverterOptions("cdr", "cdr"))
+    counts: Counter[str] = Counter()
+    while reader.has_next():
+        counts[reader.read_next()[0]] += 1
+    metadata = rosbag2_py.MetadataIo().read_metadata(str(path))
+    metadata.message_count = counts.total()
+    topics = metadata.topics_with_message_count
+    for topic in topics:
+        topic.message_count = counts[topic.topic_metadata.name]
+    metadata.topics_with_message_count = topics
+    rosbag2_py.MetadataIo().write_metadata(str(path), metadata)
 
 
 def describe(path: Path, custom_data: Mapping[str, str]) -> None:

@@ -90,6 +90,7 @@ def test_the_shipped_parameter_file_fits_every_node():
         camera,
         force_sensor,
         lifecycle_manager,
+        recorder,
         scripted_expert,
         task,
         vlm,
@@ -103,6 +104,7 @@ def test_the_shipped_parameter_file_fits_every_node():
         "action_expert": action_expert.Parameters,
         "scripted_expert": scripted_expert.Parameters,
         "task": task.Parameters,
+        "episode": recorder.Parameters,
         "lifecycle_manager": lifecycle_manager.Parameters,
         **{f"camera_{view}": camera.Parameters for view in check.VIEWS},
     }
@@ -112,7 +114,7 @@ def test_the_shipped_parameter_file_fits_every_node():
         name = key.split("/")[-1]
         build(models[name], _flat(section["ros__parameters"]))
         seen.add(name)
-    assert seen == set(models)
+    assert seen == set(models) == set(check.NODES)
 
 
 def _flat(section: dict, prefix: str = "") -> dict:

@@ -14,6 +14,7 @@ PROFILE = "ros2"
 METADATA_RECORD = "rosbag2"
 WRITE_BUFFER_BYTES = 1 << 20
 CHUNK_BYTES = 768 * 1024
+FLUSH_NS = 1_000_000_000  # of recorded time: so much is lost when the process is killed
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class McapFile:
         self.message_count = 0
         self.first_ns = 0
         self.last_ns = 0
+        self._flushed_ns = 0
 
     @property
     def size(self) -> int:
@@ -91,6 +93,10 @@ class McapFile:
         self.first_ns = min(self.first_ns, log_ns) if self.message_count else log_ns
         self.last_ns = max(self.last_ns, log_ns)
         self.message_count += 1
+        if abs(log_ns - self._flushed_ns) > FLUSH_NS:
+            if self._flushed_ns:
+                self._writer.flush()
+            self._flushed_ns = log_ns
 
     def close(self, metadata_yaml: str) -> None:
         """Finish the file, with the bag's metadata inside for readers that get only this file."""
