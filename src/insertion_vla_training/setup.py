@@ -3,7 +3,7 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NAME = "insertion_vla_training"
-VERBS = ("preprocess", "recover", "collect", "train_tiny_vl", "cache", "import", "export")
+VERBS = ("preprocess", "recover", "collect", "train_tiny_vl", "cache", "import", "export", "inspect")
 MODULES = {"import": "import_"}  # a word of Python
 
 setup(
@@ -14,7 +14,7 @@ setup(
     maintainer="insertion_vla maintainers",
     maintainer_email="maintainers@insertion-vla.example.org",
     packages=find_packages(exclude=["test"]),
-    package_data={"": ["*.yaml", "*.xml"]},
+    package_data={"": ["*.yaml", "*.xml"], NAME: ["report_templates/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -34,6 +34,9 @@ setup(
         "pyarrow",
         "av",
         "Pillow",
+        "jinja2",
+        "matplotlib",
+        "opencv-python-headless",
     ],
     extras_require={"test": ["pytest", "hypothesis"]},
     tests_require=["pytest"],

@@ -1,0 +1,45 @@
+"""Which pictures an episode's report has: the contact sheet, and one for each thing that can be wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+
+from insertion_vla_training.inspect_plots import draw_images, draw_motion, draw_timing, draw_touch
+from insertion_vla_training.inspect_seen import Seen
+from insertion_vla_training.inspect_sheet import draw_sheet
+from insertion_vla_training.inspect_style import styled
+
+DRAWN = {
+    "Contact sheet": ("sheet.png", draw_sheet),
+    "Time": ("timing.png", draw_timing),
+    "Touch": ("touch.png", draw_touch),
+    "Motion": ("motion.png", draw_motion),
+    "Images": ("images.png", draw_images),
+}
+THUMBNAIL = "Thumbnail"
+THUMBNAIL_FILE, THUMBNAIL_WIDTH, THUMBNAIL_QUALITY = "thumbnail.jpg", 160, 85
+
+
+def draw_pictures(seen: Seen, folder: Path) -> dict[str, str]:
+    """Draw all of them into a folder; file names by title."""
+    files = {}
+    with styled():
+        for title, (file, draw) in DRAWN.items():
+            draw(seen, folder / file)
+            files[title] = file
+    if _thumbnail(seen, folder / THUMBNAIL_FILE):
+        files[THUMBNAIL] = THUMBNAIL_FILE
+    return files
+
+
+def _thumbnail(seen: Seen, path: Path) -> bool:
+    """The last picture of the first view that has one, small, for the index."""
+    for view in seen.views.values():
+        if view.kept:
+            picture = view.kept[max(view.kept)]
+            size = (THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * picture.shape[0] / picture.shape[1]))
+            small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            return bool(cv2.imwrite(str(path), small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY]))
+    return False
