@@ -154,6 +154,7 @@ class Desk:
         bag = BagThread(path, self._topics.types, to_custom_data(metadata), most_bytes, failed)
         names, blocks = self._topics.names, self._topics.blocks
         episode = Episode(metadata, bag, begin_ns, names, blocks, self._contract, from_goal)
+        episode.keep(self._memory.latched_at(begin_ns))
         episode.take(self._memory.since(begin_ns))
         return episode
 

@@ -64,7 +64,7 @@ class Episode:
         return max(0.0, (time.time_ns() - self.start_ns) / NS)
 
     def take(self, messages: list[Received]) -> None:
-        """Count messages and hand them to the bag."""
+        """Judge messages by their rates and keep them."""
         for message in messages:
             topic = self.names[message.topic]
             if message.topic in self.blocks:
@@ -73,7 +73,11 @@ class Episode:
                 self.audit.add(topic, message.receive_ns, sequence=message.sequence)
             if topic == self.contract.action.topic and not self.policy_id:
                 self.policy_id = deserialize_message(message.data, ActionChunk).policy_id
-            self.bytes += len(message.data)
+        self.keep(messages)
+
+    def keep(self, messages: list[Received]) -> None:
+        """Hand messages to the bag."""
+        self.bytes += sum(len(message.data) for message in messages)
         self.messages += len(messages)
         self.bag.add(messages)
 

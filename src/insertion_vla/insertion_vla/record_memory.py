@@ -36,13 +36,13 @@ class Memory:
             self._bytes -= len(kept.popleft().data)
 
     def since(self, start_ns: int) -> list[Received]:
-        """What came from `start_ns` on, in order of reception.
+        """What came from `start_ns` on."""
+        return [message for message in self._messages if message.receive_ns >= start_ns]
 
-        A latched message that is older comes first, received at `start_ns`: so a subscriber gets it that joins then.
-        """
-        latched = [m for m in self._latched.values() if m.receive_ns < start_ns]
-        copies = [message._replace(receive_ns=start_ns, sequence=None) for message in latched]
-        return copies + [message for message in self._messages if message.receive_ns >= start_ns]
+    def latched_at(self, start_ns: int) -> list[Received]:
+        """What a subscriber gets at once that joins at `start_ns`: older latched messages, received then."""
+        older = [message for message in self._latched.values() if message.receive_ns < start_ns]
+        return [message._replace(receive_ns=start_ns, sequence=None) for message in older]
 
     @property
     def oldest_ns(self) -> int:

@@ -103,8 +103,8 @@ def test_memory_is_bounded_in_time_and_bytes_and_keeps_what_is_latched():
     memory.extend(blobs(300, 100), {"/latched"})
     assert memory.oldest_ns == NS + 199 * NS // 100  # a second back from the newest
     start_ns = NS + 250 * NS // 100
-    since = memory.since(start_ns)
-    assert since[0] == Received("/latched", b"old", start_ns, None)
-    assert [message.sequence for message in since[1:]] == list(range(250, 300))
+    assert memory.latched_at(start_ns) == [Received("/latched", b"old", start_ns, None)]
+    assert memory.latched_at(NS // 2) == []
+    assert [message.sequence for message in memory.since(start_ns)] == list(range(250, 300))
     memory.extend(blobs(300, 1000, 300), set())
     assert memory.oldest_ns == NS + 550 * NS // 100, "fifty thousand bytes are fifty messages"
