@@ -59,6 +59,25 @@ def instruction_for(colour: str) -> str:
     return f"Insert the needle into the {colour} trocar"
 
 
+class Due:
+    """Picks the first sample of every period; `phase` shifts the periods by that share of one."""
+
+    def __init__(self, rate_hz: float, phase: float = 0.0) -> None:
+        self._samples, self._phase, self._count = scene.SAMPLE_RATE_HZ / rate_hz, phase, 0
+        self._next = self._first(0)
+
+    def now(self, sample: int) -> bool:
+        """Whether this sample is one; samples are asked for in order."""
+        if sample < self._next:
+            return False
+        self._count += 1
+        self._next = self._first(self._count)
+        return True
+
+    def _first(self, period: int) -> int:
+        return math.ceil((period + self._phase) * self._samples - 1e-6)
+
+
 class Lockstep:
     """One episode. `run` plays it; `step` advances one sensor sample for callers that want to look in between."""
 
@@ -110,6 +129,9 @@ class Lockstep:
         self.policy: Policy = policy or PrivilegedPolicy(self.world, self.colour, seed)
         self.policy.reset(GOAL, self.instruction)
         self._sample = 0
+        self._control_due, self._chunk_due, self._features_due = map(Due, (CONTROL_HZ, CHUNK_HZ, timing.feature_hz))
+        phases = (i / len(self._views) for i in range(len(self._views)))
+        self._image_due = [(view, Due(timing.image_hz, phase)) for view, phase in zip(self._views, phases, strict=True)]
         self._dq = np.zeros(6)
         self._pictures = {view: deque[tuple[int, np.ndarray]](maxlen=PICTURES_KEPT) for view in self._views}
         self._on_the_way: list[tuple[int, Chunk]] = []
@@ -140,29 +162,24 @@ class Lockstep:
         force_n = self._streams.sample(now_ns)
         if force_n is not None and self.gate.force(force_n, now_s) is not None:
             self._dq = np.zeros(6)
-        if self._due(CONTROL_HZ):
+        control = self._control_due.now(self._sample)
+        if control:
             self._streams.robot(now_ns)
             if self._listener is not None:
                 self._listener.robot(now_ns, self.world.q, self.world.dq, self.world.tool_pose)
-        for i, view in enumerate(self._views):
-            if self._due(self._timing.image_hz, i / len(self._views)):
+        for view, due in self._image_due:
+            if due.now(self._sample):
                 self._take_picture(view, now_ns)
-        if self._backbone is not None and self._due(self._timing.feature_hz):
+        if self._features_due.now(self._sample) and self._backbone is not None:
             self._see(self._backbone, now_ns)
-        if self._due(CHUNK_HZ) and self._streams.tared:
+        if self._chunk_due.now(self._sample) and self._streams.tared:
             self._plan(now_ns)
-        if self._due(CONTROL_HZ):
+        if control:
             self._deliver(now_s, now_ns)
             self._control(now_s, now_ns)
         self.world.step(self._dq)
         self._sample += 1
         self._judge()
-
-    def _due(self, rate_hz: float, phase: float = 0.0) -> bool:
-        """Whether this sample is the first of a period; `phase` shifts the periods by that share of one."""
-        periods = rate_hz / scene.SAMPLE_RATE_HZ
-        here, before = (math.floor(n * periods - phase + 1e-9) for n in (self._sample, self._sample - 1))
-        return here != before
 
     def _take_picture(self, view: str, now_ns: int) -> None:
         state = self.world.render_state()

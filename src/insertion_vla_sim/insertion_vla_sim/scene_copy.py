@@ -16,14 +16,14 @@ class SceneCopy:
     def __init__(self, xml: str) -> None:
         self.model = mujoco.MjModel.from_xml_string(xml)
         self.data = mujoco.MjData(self.model)
-        self._drawn: tuple[int, str] | None = None
+        self.drawn: tuple[int, str] | None = None  # seed and set of the layout
 
     def show(self, state: np.ndarray) -> None:
         """Take over a `World.render_state()`."""
         decoded = RenderState.decode(state)
-        if (decoded.seed, decoded.randomisation) != self._drawn:
+        if (decoded.seed, decoded.randomisation) != self.drawn:
             apply_layout(self.model, draw_layout(decoded.seed, decoded.randomisation))
-            self._drawn = (decoded.seed, decoded.randomisation)
+            self.drawn = (decoded.seed, decoded.randomisation)
         self.data.qpos[:] = decoded.qpos
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)

@@ -30,32 +30,38 @@ _SPECKLE_LENGTH = 1 << 17
 _BACK_M = scene.NEEDLE_RADIUS_M
 
 
+# Farther from the eye's centre than this, nothing is in the A-line's range.
+_FAR_M = scene.MOUTH_FROM_EYE_M + scene.TUBE_OUTER_RADIUS_M + ALINE_RANGE_M + _BACK_M
+
+
 def surface_distance(world: World) -> float:
-    """Distance [m] from the tip along the needle to the nearest surface, 0 when it touches, inf when there is none."""
-    tip = world.tool_pose
-    forward = tip.rotation[:, 2]
+    """Distance [m] from the tip along the needle to the nearest surface, 0 when it touches, inf when there is none.
+
+    Surfaces beyond the A-line's range may count as none.
+    """
+    tip, forward, eye = world.tip_position, world.tip_forward, world.eye_centre
+    away = tip - eye
+    if away @ away > _FAR_M**2:
+        return float("inf")
     geom = np.full(1, -1, np.int32)
     hit = mujoco.mj_ray(
-        world.model, world.data, tip.position - _BACK_M * forward, forward,
-        scene.COLLISION_GROUPS, 1, world.needle_body, geom,
-    )  # fmt: skip
+        world.model, world.data, tip - _BACK_M * forward, forward, scene.COLLISION_GROUPS, 1, world.needle_body, geom
+    )
     nearest = max(hit - _BACK_M, 0.0) if geom[0] >= 0 else float("inf")
-    return min(nearest, *(_membrane_distance(world, i, tip.position, forward) for i in range(scene.TUBE_COUNT)))
+    return min(nearest, _membrane_distance(world, tip, forward))
 
 
-def _membrane_distance(world: World, index: int, tip: np.ndarray, forward: np.ndarray) -> float:
-    tube = world.tube_pose(index)
-    x, y, z = ((tip - tube.position) @ tube.rotation).tolist()
-    if z < -scene.TUBE_LENGTH_M or z > ALINE_RANGE_M:
-        return float("inf")
-    dx, dy, dz = (forward @ tube.rotation).tolist()
-    if dz > -0.1:
-        return float("inf")
-    ahead = (z + float(world.layout.membrane_depth_m[index])) / -dz
-    along = max(ahead, 0.0)  # an indented membrane clings to the tip
-    if (x + along * dx) ** 2 + (y + along * dy) ** 2 > scene.HOLE_RADIUS_M**2:
-        return float("inf")
-    return along
+def _membrane_distance(world: World, tip: np.ndarray, forward: np.ndarray) -> float:
+    mouths, rotations = world.tube_frames
+    places, directions = ((tip - mouths)[:, None] @ rotations)[:, 0].tolist(), (forward @ rotations).tolist()
+    nearest = float("inf")
+    for (x, y, z), (dx, dy, dz), depth in zip(places, directions, world.layout.membrane_depth_m.tolist(), strict=True):
+        if z < -scene.TUBE_LENGTH_M or z > ALINE_RANGE_M or dz > -0.1:
+            continue
+        along = max((z + depth) / -dz, 0.0)  # an indented membrane clings to the tip
+        if (x + along * dx) ** 2 + (y + along * dy) ** 2 <= scene.HOLE_RADIUS_M**2:
+            nearest = min(nearest, along)
+    return nearest
 
 
 class ForceSensor:

@@ -17,9 +17,13 @@ ARM_JOINTS = 6
 JOINT_ACCELERATION_RAD_S2 = np.array([30.0, 30.0, 30.0, 60.0, 60.0, 60.0])
 JOINT_SPEED_RAD_S = np.radians([150.0, 150.0, 180.0, 300.0, 300.0, 500.0])
 BRAKING = 1.8 * JOINT_ACCELERATION_RAD_S2  # a little below the full 2 a of v^2 = 2 a s, for the discrete steps
+BRAKING_WAY_RAD = JOINT_SPEED_RAD_S**2 / BRAKING  # from full speed
 MEMBRANE_STIFFNESS_N_M = 700.0
 RENDER_STATE_SIZE = 3 + ARM_JOINTS + 6
 SAMPLE_S = 1.0 / scene.SAMPLE_RATE_HZ
+SPEED_STEP_RAD_S = JOINT_ACCELERATION_RAD_S2 * SAMPLE_S
+FREE_LOWER_RAD = scene.JOINT_LOWER_RAD + BRAKING_WAY_RAD  # between these only the top speed limits a joint
+FREE_UPPER_RAD = scene.JOINT_UPPER_RAD - BRAKING_WAY_RAD
 
 
 class World:
@@ -38,6 +42,12 @@ class World:
         self._eye = self.model.body("eye").id
         self._tip = self.model.site("tip").id
         self._tubes = [self.model.body(f"tube{i}").id for i in range(scene.TUBE_COUNT)]
+        # Views into MuJoCo's arrays: always as of now, not to be written to or kept.
+        self.tip_position, self.eye_centre = self.data.site_xpos[self._tip], self.data.xipos[self._eye]
+        self.tip_forward = self.data.site_xmat[self._tip].reshape(3, 3)[:, 2]
+        self._push, self._arm_q, self._arm_dq = (
+            self.data.xfrc_applied[self._eye], self.data.qpos[:ARM_JOINTS], self.data.qvel[:ARM_JOINTS]
+        )  # fmt: skip
         self.layout: Layout
         self.reset(seed)
 
@@ -86,7 +96,7 @@ class World:
             self._write_arm()
             mujoco.mj_step(model, data)
             self._q += self._dq * scene.PHYSICS_DT_S
-        data.qpos[:ARM_JOINTS] = self._q
+        self._arm_q[:] = self._q
         mujoco.mj_kinematics(model, data)
         self._sample += 1
         membrane = self._press_membranes()
@@ -95,26 +105,26 @@ class World:
 
     def _follow(self, command: np.ndarray) -> None:
         """Move the joint rates towards the command, all joints together so that the tip keeps its direction."""
-        # Never faster than it can still brake before the end of its range.
-        down = np.sqrt(BRAKING * np.maximum(self._q - scene.JOINT_LOWER_RAD, 0.0))
-        up = np.sqrt(BRAKING * np.maximum(scene.JOINT_UPPER_RAD - self._q, 0.0))
-        command = np.minimum(command, np.minimum(up, JOINT_SPEED_RAD_S))
-        command = np.maximum(command, -np.minimum(down, JOINT_SPEED_RAD_S))
-        change = command - self._dq
-        excess = float(np.max(np.abs(change) / (JOINT_ACCELERATION_RAD_S2 * SAMPLE_S)))
+        up = down = JOINT_SPEED_RAD_S
+        if not ((FREE_LOWER_RAD <= self._q) & (self._q <= FREE_UPPER_RAD)).all():
+            # Never faster than it can still brake before the end of its range.
+            down = np.minimum(np.sqrt(BRAKING * np.maximum(self._q - scene.JOINT_LOWER_RAD, 0.0)), down)
+            up = np.minimum(np.sqrt(BRAKING * np.maximum(scene.JOINT_UPPER_RAD - self._q, 0.0)), up)
+        change = np.maximum(np.minimum(command, up), -down) - self._dq
+        excess = float((np.abs(change) / SPEED_STEP_RAD_S).max())
         self._dq = self._dq + change / max(excess, 1.0)
 
     def _write_arm(self) -> None:
-        self.data.qpos[:ARM_JOINTS] = self._q
-        self.data.qvel[:ARM_JOINTS] = self._dq
+        self._arm_q[:] = self._q
+        self._arm_dq[:] = self._dq
 
     def _press_membranes(self) -> float:
         """Apply the membranes' springs between eye and needle; returns the axial force on the needle [N]."""
         data = self.data
-        push = data.xfrc_applied[self._eye]
+        push = self._push
         push[:] = 0.0
-        tip = data.site_xpos[self._tip]
-        lever = tip - data.xipos[self._eye]
+        tip = self.tip_position
+        lever = tip - self.eye_centre
         if lever @ lever > scene.MOUTH_FROM_EYE_M**2:
             return 0.0  # outside all tubes, as most of the time
         axial = 0.0
@@ -150,6 +160,11 @@ class World:
     def tool_pose(self) -> Pose:
         """Needle tip in the base: +z out of the tip."""
         return Pose(self.data.site_xpos[self._tip].copy(), self.data.site_xmat[self._tip].reshape(3, 3).copy())
+
+    @property
+    def tube_frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mouths (3,3) of all tubes [m] and their rotations (3,3,3), as `tube_pose`."""
+        return self.data.xpos[self._tubes], self.data.xmat[self._tubes].reshape(-1, 3, 3)
 
     @property
     def flange_pose(self) -> Pose:
