@@ -67,6 +67,7 @@ class WeightedOrder:
         if len(own) == 0 or not part.sum() > 0 or not np.isfinite(own).all() or own.min() < 0:
             raise ValueError("expected samples with weights of 0 and more, some of them above: got none")
         self.seed, self.length = seed, len(own) if length is None else length
+        self._sources = sources
         self._expected = self.length * part[sources] / part.sum() * own / np.where(total > 0, total, 1.0)[sources]
         digest = hashlib.sha256(repr((len(own), self.length, of_source.tolist())).encode())
         digest.update(self._expected.tobytes())
@@ -76,8 +77,10 @@ class WeightedOrder:
         """Samples (length,) and shares (length,) of an epoch."""
         rng = np.random.Generator(np.random.Philox(key=[self.seed % 2**64, number]))
         # Systematic sampling: the running sum of expectations passes each number of an even comb with a random start.
-        # Each sample is passed floor or ceil of its expectation times, and the sum is exact.
-        edges = np.cumsum(self._expected[order := rng.permutation(len(self._expected))])
+        # Each sample is passed floor or ceil of its expectation times; so is each source, whose samples stand together.
+        order = rng.permutation(len(self._expected))
+        order = order[np.argsort(self._sources[order], kind="stable")]
+        edges = np.cumsum(self._expected[order])
         edges *= self.length / edges[-1]
         found = np.searchsorted(edges, np.arange(self.length) + rng.random(), side="right")
         samples = np.sort(order[np.minimum(found, len(order) - 1)])
