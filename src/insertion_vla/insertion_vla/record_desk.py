@@ -26,6 +26,7 @@ from insertion_vla_interfaces.msg import EpisodeStatus
 
 NS = 1_000_000_000
 GB, MB = 1e9, 1_000_000
+FAULTS = "faults"  # the black box's folder: its bags are no episodes, and tools that take a folder do not meet them
 AFTER_FAULT_S = 1.0  # how it went on belongs into the black box too
 RECOVER = "ros2 run insertion_vla_training recover"
 Answer = tuple[bool, str, str]  # whether it was done, a sentence, the folder of the bag
@@ -136,7 +137,7 @@ class Desk:
         try:
             with self._lock:
                 begin_ns = max(now_ns - self._pre_roll_ns, self._memory.oldest_ns or now_ns, self._topics.complete_ns)
-                self.episode = self._open(values, max(begin_ns, self._ended_ns), from_goal)
+                self.episode = self._open(self.settings.folder, values, max(begin_ns, self._ended_ns), from_goal)
         except OSError as error:
             self.trouble = str(error)
             self._log.error(self.trouble)
@@ -145,10 +146,10 @@ class Desk:
         self._log.info(f"recording {name}" + (f": {instruction}" if instruction else ""))
         return True, f"recording {name}", str(self.episode.bag.path)
 
-    def _open(self, values: Mapping[str, Any], begin_ns: int, from_goal: bool = False) -> Episode:
+    def _open(self, folder: Path, values: Mapping[str, Any], begin_ns: int, from_goal: bool = False) -> Episode:
         """A new episode with what is in memory from `begin_ns` on; the lock is held."""
         metadata = EpisodeMetadata(**{**self._template.model_dump(), **values, "parameters": self._parameters()})
-        path = self.settings.folder / metadata.name
+        path = folder / metadata.name
         most_bytes = round((self.settings.cache_mb + self.settings.black_box_mb) * MB)
         failed = lambda: self.order(self.tick)  # noqa: E731
         bag = BagThread(path, self._topics.types, to_custom_data(metadata), most_bytes, failed)
@@ -259,12 +260,14 @@ class Desk:
         if refusal := self.no_room():
             self._log.error(f"the black box is not kept: {refusal}")
             return
-        name = new_name(self.settings.folder, "fault")
+        folder = self.settings.folder / FAULTS
+        name = new_name(folder, "fault")
         begin_ns = time.time_ns() - round((self.settings.black_box_s + AFTER_FAULT_S) * NS)
         values = {"name": name, "source": "black box", "outcome": "unknown", "notes": reason}
         try:
             with self._lock:
-                episode = self._open(values, max(begin_ns, self._memory.oldest_ns))
+                episode = self._open(folder, values, max(begin_ns, self._memory.oldest_ns))
+            episode.judged = False
             episode.broken.append(f"kept by the black box, not an episode: the arm went to FAULT: {reason}")
             last = self._last
             self._finish(episode)

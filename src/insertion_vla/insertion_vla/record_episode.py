@@ -34,6 +34,7 @@ class Episode:
         policy_id: of its first chunk.
         from_goal: it was begun by a goal, and ends with it.
         labelled: a person named the outcome.
+        judged: a broken promise of a rate makes it bad.
         broken: reasons why it is bad, beside the audit's.
     """
 
@@ -45,6 +46,7 @@ class Episode:
     contract: Contract
     from_goal: bool = False
     labelled: bool = False
+    judged: bool = True
     messages: int = 0
     bytes: int = 0
     policy_id: str = ""
@@ -113,7 +115,7 @@ class Episode:
         for topic, count in self.bag.lost.items():
             self.audit.lose(self.names[topic], count)
         verdict = self.audit.verdict(end_ns)
-        reasons = (*self.broken, *verdict.reasons)
+        reasons = (*self.broken, *(verdict.reasons if self.judged else ()))
         values = {"rates": verdict.rates, "reasons": reasons, "bad": bool(reasons), "parameters": dict(parameters)}
         values["checkpoint_hash"] = self.policy_id
         self.metadata = EpisodeMetadata(**{**self.metadata.model_dump(), **values})

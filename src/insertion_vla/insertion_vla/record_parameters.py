@@ -24,19 +24,21 @@ class GraphParameters:
         self._node = node
         self._group = group
         self._clients: dict[str, tuple[Client, Client]] = {}  # by the full name of a node
-        self._unasked: set[str] = set()
+        self._asked: set[str] = set()
 
     def refresh(self) -> None:
-        """Ask every node anew; `poll` does it as soon as their services are there."""
-        here = self._node.get_namespace().rstrip("/") + "/"
-        nodes = self._node.get_node_names_and_namespaces()
-        names = {f"{namespace.rstrip('/')}/{name}" for name, namespace in nodes}
-        self._unasked = {name for name in names if name.startswith(here)}
+        """Ask every node anew."""
+        self._asked = set()
         self.poll()
 
     def poll(self) -> None:
-        """Ask those that could not be asked yet; called a few times a second."""
-        for name in sorted(self._unasked):
+        """Ask the nodes that were not asked yet, as soon as their services are there; called twice a second."""
+        here = self._node.get_namespace().rstrip("/") + "/"
+        nodes = self._node.get_node_names_and_namespaces()
+        present = {f"{namespace.rstrip('/')}/{name}" for name, namespace in nodes}
+        self._asked &= present
+        self.values = {name: values for name, values in self.values.items() if here + name in present}
+        for name in sorted(name for name in present - self._asked if name.startswith(here)):
             if name not in self._clients:
                 create = partial(self._node.create_client, callback_group=self._group)
                 self._clients[name] = (
@@ -45,12 +47,11 @@ class GraphParameters:
                 )
             names, values = self._clients[name]
             if names.service_is_ready() and values.service_is_ready():
-                self._unasked.discard(name)
+                self._asked.add(name)
                 names.call_async(ListParameters.Request()).add_done_callback(partial(self._on_names, name))
 
     def close(self) -> None:
         """Ask nothing more."""
-        self._unasked = set()
         for pair in self._clients.values():
             for client in pair:
                 self._node.destroy_client(client)

@@ -43,6 +43,7 @@ def test_an_episode_is_a_bag_with_every_message_and_all_that_is_known_of_it(lab,
     assert (metadata.instruction, metadata.outcome, metadata.notes) == (SENTENCE, "success", "first try\nwell done")
     assert metadata.contract == contract_text() and metadata.checkpoint_hash == "test:abc"
     assert metadata.parameters["episode"]["folder"] == str(tmp_path / "bags")
+    assert "use_sim_time" in metadata.parameters["test_probe"], "those of every node, not only its own"
     assert len(metadata.git_revision.removesuffix("-dirty")) == 40
     assert "convention" in yaml.safe_load(metadata.robot_calibration)
     assert set(yaml.safe_load(metadata.camera_calibration)) == {"tool", "views"}
@@ -159,16 +160,18 @@ def test_the_black_box_keeps_what_came_before_a_fault(lab, tmp_path):
     fault_ns = time.time_ns()
     lab.arm = ArmState.FAULT
     deadline_s = time.monotonic() + 15.0
-    while not (kept := [entry for entry in read_index(tmp_path / "bags") if entry.source == "black box"]):
+    faults = tmp_path / "bags" / "faults"
+    while not (kept := read_index(faults)):
         assert time.monotonic() < deadline_s
         lab.status.wait_count(len(lab.status.messages) + 1)
-    assert kept[0].bad and "the arm went to FAULT: too much force" in kept[0].reasons[0]
-    _, messages = bag(tmp_path / "bags" / kept[0].path)
+    assert kept[0].source == "black box" and kept[0].bad
+    assert "the arm went to FAULT: too much force" in kept[0].reasons[0]
+    _, messages = bag(faults / kept[0].path)
     times = [receive_ns for receive_ns, _ in messages[f"{lab.graph.namespace}/joint_states"]]
     assert times[0] < fault_ns - 1.5 * NS and times[-1] > fault_ns + 0.5 * NS
     assert messages[f"{lab.graph.namespace}/arm/state"][-1][1].state == ArmState.FAULT
     lab.status.wait_count(len(lab.status.messages) + 5)
-    assert len(read_index(tmp_path / "bags")) == 1, "one fault, one bag"
+    assert len(read_index(faults)) == 1 and read_index(tmp_path / "bags") == []
 
 
 def test_deactivating_closes_the_bag_and_the_node_records_again_after_it(lab, tmp_path):

@@ -38,6 +38,7 @@ from insertion_vla.managed_node import ManagedNode, run
 from insertion_vla.parameters import RUNTIME, ParameterModel
 from insertion_vla.paths import config_file
 from insertion_vla.record_desk import Answer, Desk, Settings
+from insertion_vla.record_episode import Episode
 from insertion_vla.record_follow import Watched
 from insertion_vla.record_leftovers import list_leftovers
 from insertion_vla.record_parameters import GraphParameters
@@ -134,6 +135,7 @@ class Recorder(ManagedNode):
             self._publish,
         )
         self._reception = Reception(self, self._desk.take)
+        self._asked_for: Episode | None = None  # the parameters of all nodes
         self._graph_parameters.refresh()
         self.create_timer(TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._tick()
@@ -203,7 +205,12 @@ class Recorder(ManagedNode):
     def _tick(self) -> None:
         self._subscribe()
         self._reception.look()
-        self._graph_parameters.poll()
+        episode = self._desk.episode
+        if episode is not None and episode is not self._asked_for:
+            self._asked_for = episode
+            self._graph_parameters.refresh()  # they may have been changed since the last episode
+        else:
+            self._graph_parameters.poll()
         self._desk.order(self._desk.tick)  # which publishes the status
 
     def _subscribe(self) -> None:
