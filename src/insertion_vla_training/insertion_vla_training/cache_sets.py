@@ -78,8 +78,9 @@ def image_sets(store: Store, episode: Episode, views: tuple[str, ...]) -> ImageS
             continue
         stood.until(now)
         newest[view], arrived[view] = frame, now
-        if min(newest) >= 0 and all(now - at <= limit for at, limit in zip(arrived, silent_ns, strict=True)):
-            stood.begin(now, tuple(newest))
+        alive_until = min(at + limit for at, limit in zip(arrived, silent_ns, strict=True))
+        if min(newest) >= 0 and now <= alive_until:
+            stood.begin(now, tuple(newest), alive_until)
     stood.until(int(receive.max(initial=0)) + silent_ns[slowest])
     frames = np.array([frames for _, frames in stood.found], np.int64).reshape(-1, len(views))
     stamps = np.stack([table.stamps[frames[:, index]] for index, table in enumerate(tables)], axis=1)
@@ -97,15 +98,16 @@ class _Longest:
         self.found: list[tuple[int, tuple[int, ...]]] = []
         self._slowest = slowest
         self._stands: tuple[int, tuple[int, ...]] | None = None
+        self._alive_until = 0
         self._best_ns = -1
 
-    def begin(self, now: int, frames: tuple[int, ...]) -> None:
-        self._stands = (now, frames)
+    def begin(self, now: int, frames: tuple[int, ...], alive_until: int) -> None:
+        self._stands, self._alive_until = (now, frames), alive_until
 
     def until(self, now: int) -> None:
         if self._stands is None:
             return
-        stood_ns = now - self._stands[0]
+        stood_ns = min(now, self._alive_until) - self._stands[0]
         if not self.found or self.found[-1][1][self._slowest] != self._stands[1][self._slowest]:
             self.found.append(self._stands)
             self._best_ns = stood_ns

@@ -1,5 +1,6 @@
 """Batches of tensors: the same with any number of workers, resumable, and without copies of the store."""
 
+import gc
 import os
 
 import numpy as np
@@ -102,6 +103,7 @@ def test_memory_stays_flat_and_workers_copy_nothing(data):
 def test_opening_takes_no_file_descriptors(data):
     source = data[0].sources[0]
     name = next(iter(data[0].episodes)).features._files[0].path.parent.name
+    gc.collect()  # what the loaders of other tests have open
     before = len(os.listdir("/proc/self/fd"))
     kept = [TrainingSet([source], "train", features=name) for _ in range(5)]
-    assert len(os.listdir("/proc/self/fd")) == before and kept
+    assert len(os.listdir("/proc/self/fd")) <= before and kept
