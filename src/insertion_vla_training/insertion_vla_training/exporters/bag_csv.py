@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def _head(channels: Sequence[str], units: Sequence[str]) -> list[str]:
 
 
 def _numbers(rows: Rows, column: str) -> Iterable[list[Any]]:
-    values = rows.columns[column].reshape(len(rows), -1)
+    values = rows.columns[column]
+    values = values.reshape(len(rows), math.prod(values.shape[1:]))
     for index, row in enumerate(values.tolist()):
         # No number, no text: an empty cell is missing in every spreadsheet.
         yield [*_times(rows, index), *("" if np.isnan(number) else number for number in row)]

@@ -85,7 +85,7 @@ def runs(store: Store, episode: Episode, views: Sequence[ImageStream]) -> list[R
         for stream in streams:
             missing = np.full(stream.width, np.nan)
             rows[stream.name].append(_row(stream, seen) if isinstance(seen, Observation) else missing)
-    values = {name: np.array(found).reshape(len(ticks), -1) for name, found in rows.items()}
+    values = {s.name: np.array(rows[s.name]).reshape(len(ticks), s.width) for s in streams}
     return [
         Run(
             episode,

@@ -24,9 +24,7 @@ class VideoFile:
                 f"expected images of even width and height for a video, got {width} x {height}; export without --videos"
             )
         path.parent.mkdir(parents=True)
-        # A Python stream, so that a full disk is an OSError that says so.
-        self._stream = path.open("wb")
-        self._container = av.open(self._stream, "w", format="mp4")
+        self._container = av.open(str(path), "w", format="mp4")
         self._video = self._container.add_stream(
             CODEC, rate=fps, options={"crf": QUALITY, "g": str(KEY_EVERY), "threads": "1", "bf": "0"}
         )
@@ -46,4 +44,3 @@ class VideoFile:
         """Finish the file."""
         self._container.mux(self._video.encode(None))
         self._container.close()
-        self._stream.close()
