@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -51,8 +52,8 @@ def test_the_tools_refuse_unknown_arguments_by_name(tool):
 
 
 @pytest.fixture
-def running() -> Iterator[Launch]:
-    run = Launch(ENVIRONMENT, f"host:={HOST}", "status:=false")
+def running(tmp_path: Path) -> Iterator[Launch]:
+    run = Launch(ENVIRONMENT, f"host:={HOST}", "status:=false", f"record:={tmp_path / 'bags'}")
     yield run
     run.close()
 
@@ -64,7 +65,17 @@ def test_the_stack_comes_up_and_ends_cleanly(running, number, everybody):
     running.wait("system is ACTIVE")
     children = running.children()
     names = {os.path.basename(p.cmdline()[1]) for p in children if len(p.cmdline()) > 1}
-    assert {"camera", "force_sensor", "arm", "vlm", "action_expert", "task", "lifecycle_manager", "sim"} <= names
+    assert {
+        "camera",
+        "force_sensor",
+        "arm",
+        "vlm",
+        "action_expert",
+        "task",
+        "lifecycle_manager",
+        "sim",
+        "recorder",
+    } <= names
     code = running.end(number, everybody)
     output = "".join(running.lines)
     assert "Traceback" not in output, output

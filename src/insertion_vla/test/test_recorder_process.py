@@ -15,6 +15,7 @@ import pytest
 from ros_graph import open_graph  # isort: skip  (sets the environment before rclpy is imported)
 import rosbag2_py
 from emulator import environment
+from insertion_vla.record_leftovers import list_leftovers
 from insertion_vla_core.recording_index import read_index
 from record_rig import SENTENCE, Lab, bag, contract_text
 
@@ -49,7 +50,7 @@ class Process:
 
     def record(self, messages: int) -> str:
         """Starts an episode and waits until it has so many messages; the folder of its bag."""
-        self.lab.status.wait(lambda m: m.state == EpisodeStatus.IDLE, 30.0)
+        self.lab.status.wait(lambda m: m.state != EpisodeStatus.RECORDING, 30.0, start=len(self.lab.status.messages))
         while not (answer := self.lab.start(instruction=SENTENCE)).success:
             assert self.process.poll() is None, self.output()
         self.lab.recorded(messages)
@@ -77,11 +78,17 @@ def recorder(lab: Lab, tmp_path: Path) -> Iterator[Process]:
     process.close()
 
 
-def test_after_sigkill_the_episode_is_recovered_with_all_that_was_known_of_it(lab, recorder, tmp_path):
+def test_after_sigkill_the_episode_is_named_recovered_and_listed(lab, recorder, tmp_path):
     path = recorder.record(300)
     assert lab.label(outcome="failure", notes="slipped").success
     recorder.end(signal.SIGKILL)
     assert not (Path(path) / "metadata.yaml").exists()
+    second = Process(lab, tmp_path / "bags")
+    try:
+        lab.status.wait(lambda m: m.state == EpisodeStatus.IDLE, 30.0, start=len(lab.status.messages))
+        assert f"recover {path}" in second.output() and read_index(tmp_path / "bags") == []
+    finally:
+        second.close()
     recover = ["ros2", "run", "insertion_vla_training", "recover", path]
     done = subprocess.run(recover, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -89,25 +96,9 @@ def test_after_sigkill_the_episode_is_recovered_with_all_that_was_known_of_it(la
     assert (metadata.instruction, metadata.outcome, metadata.notes) == (SENTENCE, "failure", "slipped")
     assert metadata.contract == contract_text()
     assert len(messages[f"{lab.graph.namespace}/joint_states"]) > 20
-    assert read_index(tmp_path / "bags") == []  # the list learns of it when the next recorder starts
-    again = Process(lab, tmp_path / "bags")
-    try:
-        lab.status.wait(lambda m: m.state == EpisodeStatus.IDLE, 30.0, start=len(lab.status.messages))
-        (entry,) = read_index(tmp_path / "bags")
-        assert entry.outcome == "failure" and entry.messages == sum(map(len, messages.values()))
-    finally:
-        again.close()
-
-
-def test_a_bag_that_was_cut_off_is_named_by_the_next_recorder(lab, recorder, tmp_path):
-    path = recorder.record(100)
-    recorder.end(signal.SIGKILL)
-    again = Process(lab, tmp_path / "bags")
-    try:
-        lab.status.wait(lambda m: m.state == EpisodeStatus.IDLE, 30.0, start=len(lab.status.messages))
-        assert f"recover {path}" in again.output()
-    finally:
-        again.close()
+    assert list_leftovers(tmp_path / "bags") == []
+    (entry,) = read_index(tmp_path / "bags")
+    assert entry.outcome == "failure" and entry.messages == sum(map(len, messages.values()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -152,7 +143,6 @@ def test_on_a_full_disk_the_bag_is_closed_and_can_be_read(lab, tmp_path):
         assert rosbag2_py.Info().read_metadata(str(seen), "mcap").message_count > 50
         assert not lab.start().success
         filler.unlink()
-        lab.status.wait(lambda m: m.state == EpisodeStatus.IDLE, start=len(lab.status.messages))
         assert process.record(50) != path
     finally:
         process.close()
