@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from insertion_vla_training import store_layout as layout
 from insertion_vla_training.inspect_clock import delays_s, newest_rows
-from insertion_vla_training.inspect_curves import draw_force, draw_speed, part_medians, shade_phases
+from insertion_vla_training.inspect_curves import draw_force, part_medians, shade_phases
 from insertion_vla_training.inspect_features import newest_age_s
 from insertion_vla_training.inspect_seen import NS, Seen
 from insertion_vla_training.inspect_style import BAD, QUIET, SERIES, figure, save, time_axis
@@ -110,10 +110,10 @@ def draw_touch(seen: Seen, path: Path) -> None:
 
 
 def draw_motion(seen: Seen, path: Path) -> None:
-    """Where the tool and the joints went, how fast, and how smoothly they were commanded."""
-    drawn = figure(WIDTH_PX, 760)
-    panels = drawn.subplots(4, 1)
-    drawn.subplots_adjust(left=0.07, right=0.88, top=0.96, bottom=0.07, hspace=0.35)
+    """Where the tool and the joints went, and how smoothly they were commanded."""
+    drawn = figure(WIDTH_PX, 600)
+    panels = drawn.subplots(3, 1)
+    drawn.subplots_adjust(left=0.07, right=0.88, top=0.95, bottom=0.09, hspace=0.35)
     for axes, (name, scale, unit) in zip(panels[:2], (("pose", 1e3, "mm"), ("position", 57.29578, "deg")), strict=True):
         stream = next((s for s in seen.contract.observations if s.field == name and not s.payload), None)
         if stream is None or len(seen.streams[stream.name].stamps) == 0:
@@ -127,18 +127,15 @@ def draw_motion(seen: Seen, path: Path) -> None:
         axes.set_title(f"{stream.name.replace('_', ' ')}, from where it began")
         axes.set_ylabel(unit)
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
-    panels[2].set_title("Speed of the tool")
-    if any(s.field == "pose" for s in seen.contract.observations):
-        draw_speed(panels[2], seen)
     times_s = seen.seconds(seen.jumps.stamps)
-    panels[3].plot(times_s, 1e3 * seen.jumps.step_m, color=SERIES[0], label="row to row")
-    panels[3].plot(times_s, 1e3 * seen.jumps.jump_m, color=SERIES[1], label="to next chunk")
-    panels[3].set_title("How far the command moves")
-    panels[3].set_ylabel("mm")
-    panels[3].legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
+    panels[2].plot(times_s, 1e3 * seen.jumps.step_m, color=SERIES[0], label="row to row")
+    panels[2].plot(times_s, 1e3 * seen.jumps.jump_m, color=SERIES[1], label="to next chunk")
+    panels[2].set_title("How far the command moves")
+    panels[2].set_ylabel("mm")
+    panels[2].legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
     for axes in panels:
         shade_phases(axes, seen)
-        time_axis(axes, seen.episode.duration_s, label=axes is panels[3])
+        time_axis(axes, seen.episode.duration_s, label=axes is panels[2])
     save(drawn, path)
 
 

@@ -24,6 +24,7 @@ STYLE = {
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # given, so that it is not worked out from everything else at each drawing
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

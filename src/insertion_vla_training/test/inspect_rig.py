@@ -63,7 +63,7 @@ def good(name, seed=0, instruction=INSTRUCTION, **about):
     joints["values"] = 0.3 * np.sin(t[:, None] * 0.3 + np.arange(6) + rng.random(6))
     position = np.array([0.2, 0.0, 0.15]) + np.stack([0.004 * t, 0.003 * t, -0.01 * t], axis=1)
     position += 1e-5 * rng.normal(size=position.shape)
-    turn = np.stack([0.02 * t, 0 * t, 0 * t, np.ones_like(t)], axis=1)
+    turn = np.stack([0.02 * t, 0.01 * np.sin(t), 0.01 * np.cos(t), np.ones_like(t)], axis=1)
     pose["values"] = np.concatenate([position, turn / np.linalg.norm(turn, axis=1, keepdims=True)], axis=1)
     force = stamped(650, 0.001, rng)
     # Blocks of ten arrive together.
@@ -72,7 +72,7 @@ def good(name, seed=0, instruction=INSTRUCTION, **about):
     force["values"] = (0.02 * rng.normal(size=len(ft)) + np.where(ft > CONTACT_S, 0.3, 0.0))[:, None]
     surface = {key: force[key][9::10] for key in ("stamps", "receive")}
     st = (surface["stamps"] - START_NS) / NS
-    surface["values"] = np.where(st > 2.0, 0.004 - 0.001 * st, np.nan)[:, None]
+    surface["values"] = np.where(st > 2.0, 0.004 - 0.001 * st + 1e-5 * rng.normal(size=len(st)), np.nan)[:, None]
     alines = np.broadcast_to(rng.normal(50, 45, 1025), (len(ft), 1025)).astype("<f2").copy()
     views = {}
     for number, view in enumerate(VIEWS):
