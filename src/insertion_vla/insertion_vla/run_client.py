@@ -98,11 +98,15 @@ class RunClient:
 
     def trigger(self, service: str) -> Trigger.Response:
         """Calls a Trigger service."""
-        client = self.node.create_client(Trigger, service)
+        return self.call(Trigger, service, Trigger.Request())
+
+    def call(self, kind: Any, service: str, request: Any) -> Any:
+        """Calls a service of a kind; raises RunError when it is not there or does not answer."""
+        client = self.node.create_client(kind, service)
         try:
             if not self._spin(client.service_is_ready, ANSWER_TIMEOUT_S):
                 raise RunError(f"{service} is not there")
-            return self._wait(client.call_async(Trigger.Request()), 60.0)
+            return self._wait(client.call_async(request), 60.0)
         finally:
             self.node.destroy_client(client)
 

@@ -90,7 +90,7 @@ def _run_all(
         client.wait_active(ACTIVE_TIMEOUT_S)
         admin = SimAdmin(host)
         for index, seed in enumerate(todo, 1):
-            trial = _run_one(seed, policy, timeout_s, client, admin)
+            trial = run_seed(seed, policy, timeout_s, client, admin)
             append(output, trial)
             left_s = (time.monotonic() - started_s) / index * (len(todo) - index)
             line.print(
@@ -106,13 +106,23 @@ def _run_all(
         client.close()
 
 
-def _run_one(seed: int, policy: str, timeout_s: float, client, admin: SimAdmin) -> Trial:
-    """Resets the scene and runs one insertion; a fault left by the one before is cleared as a person would."""
+def run_seed(
+    seed: int, policy: str, timeout_s: float, client, admin: SimAdmin, randomisation: str = "train", wait_s: float = 0.0
+) -> Trial:
+    """Resets the scene and runs one insertion; a fault left by the one before is cleared as a person would.
+
+    Args:
+        seed, randomisation: of the scene.
+        policy: for the result.
+        timeout_s: of the goal.
+        client, admin: of the running graph and its simulation.
+        wait_s: least time at rest between the reset and the goal.
+    """
     from insertion_vla.run_client import RunError
     from insertion_vla_interfaces.msg import ArmState
 
-    target = admin.ask("reset", seed=seed)["target"]
-    client.wait(TARE_WINDOW_S)  # samples from before the reset would spoil the tare
+    target = admin.ask("reset", seed=seed, randomisation=randomisation)["target"]
+    client.wait(max(TARE_WINDOW_S, wait_s))  # samples from before the reset would spoil the tare
     if not client.wait_arm((ArmState.HOLD,), SETTLE_S):
         client.trigger("force_sensor/tare")  # without newtons the gate refuses to be armed
         answer = client.trigger("arm/rearm")
