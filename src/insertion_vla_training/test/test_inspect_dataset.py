@@ -48,7 +48,7 @@ def test_a_split_by_lot_is_balanced_and_one_by_colour_is_not():
     assert check_balance("instruction", KEYS["instruction"], even).ok
     uneven = episodes((54, "train", {}), (34, "train", {"instruction": "blue"}), (14, "val", {"instruction": "blue"}))
     found = check_balance("instruction", KEYS["instruction"], uneven)
-    assert not found.ok and "'blue' with 34 episodes for training and 14 for validation" in found.sentence
+    assert not found.ok and "'red' with 54 episodes for training and 0 for validation" in found.sentence
     failures = episodes((60, "train", {}), (10, "val", {"outcome": "failure"}))
     assert not check_balance("outcome", KEYS["outcome"], failures).ok
     assert check_balance("outcome", KEYS["outcome"], failures[:60]).ok
