@@ -20,7 +20,7 @@ from insertion_vla.record_episode import Episode, new_name
 from insertion_vla.record_follow import Follower, Watched
 from insertion_vla.record_memory import Memory
 from insertion_vla.record_reception import Received
-from insertion_vla.record_topics import Topics, longest_window_s
+from insertion_vla.record_topics import Topics, longest_window_s, steady_topics
 from insertion_vla.record_writer import BagThread, describe
 from insertion_vla_interfaces.msg import EpisodeStatus
 
@@ -82,6 +82,8 @@ class Desk:
         self._pre_roll_ns = round(longest_window_s(contract) * NS)
         span_s = max(settings.black_box_s, self._pre_roll_ns / NS)
         self._memory = Memory(span_s, round(settings.black_box_mb * MB))
+        self._awaited = frozenset(steady_topics(contract))  # those of which nothing came yet
+        self._complete_ns = 0  # when the last of them began
         self._lock = threading.Lock()  # of memory, episode and audit
         self._follower = Follower(
             watched,
@@ -98,6 +100,11 @@ class Desk:
     def take(self, messages: list[Received]) -> None:
         """Keep messages, record them, and follow the task and the arm."""
         recorded = [message for message in messages if message.topic in self._topics.recorded]
+        for message in recorded if self._awaited else ():
+            name = self._topics.names[message.topic]
+            if name in self._awaited:
+                self._awaited = self._awaited - {name}
+                self._complete_ns = message.receive_ns
         with self._lock:
             self._memory.extend(recorded, self._topics.latched)
             if self.episode is not None:
@@ -136,8 +143,9 @@ class Desk:
         values = {"name": name, "source": "recorder", "instruction": instruction, "notes": notes}
         try:
             with self._lock:
-                begin_ns = max(now_ns - self._pre_roll_ns, self._memory.oldest_ns or now_ns, self._topics.complete_ns)
-                self.episode = self._open(self.settings.folder, values, max(begin_ns, self._ended_ns), from_goal)
+                oldest_ns = max(self._memory.oldest_ns or now_ns, self._complete_ns, self._ended_ns)
+                begin_ns = max(now_ns - self._pre_roll_ns, oldest_ns)
+                self.episode = self._open(self.settings.folder, values, begin_ns, from_goal)
         except OSError as error:
             self.trouble = str(error)
             self._log.error(self.trouble)
@@ -311,4 +319,6 @@ class Desk:
             message.state, message.reason = EpisodeStatus.REFUSED, refusal
         else:
             message.state, message.reason = EpisodeStatus.IDLE, "waiting for a goal" if self.settings.auto else "idle"
+            if self._awaited:
+                message.reason += f"; nothing yet on {', '.join(sorted(self._awaited))}"
         return message

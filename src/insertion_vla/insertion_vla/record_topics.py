@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from insertion_vla_core.contract import Contract
+from insertion_vla_core.rate_audit import promises
 
 BESIDE = ("task/state", "arm/state", "system/state", "/diagnostics")
 IMAGE, CAMERA_INFO = "/image_raw/compressed", "/camera_info"
@@ -18,7 +19,6 @@ class Topics:
         latched: those of which a late subscriber gets the newest message.
         blocks: those with blocks of force samples.
         recorded: those that are written, and not only watched.
-        complete_ns: when the newest subscription was made.
     """
 
     types: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -26,7 +26,6 @@ class Topics:
     latched: set[str] = field(default_factory=set)
     blocks: set[str] = field(default_factory=set)
     recorded: set[str] = field(default_factory=set)
-    complete_ns: int = 0
 
 
 def default_topics(contract: Contract) -> list[str]:
@@ -47,3 +46,8 @@ def contract_types(contract: Contract) -> dict[str, str]:
 def longest_window_s(contract: Contract) -> float:
     """How far back [s] the first tick of an episode looks."""
     return max(stream.window_s + stream.lag_s for stream in contract.observations)
+
+
+def steady_topics(contract: Contract) -> set[str]:
+    """Topics of the contract that come all the time and that an episode needs."""
+    return {topic for topic, promise in promises(contract).items() if promise.required and not promise.on_demand}

@@ -92,6 +92,14 @@ def test_a_stream_that_misses_its_rate_is_told_while_it_helps_and_makes_the_epis
     assert read_index(tmp_path / "bags")[0].bad
 
 
+def test_before_an_episode_the_status_names_what_nothing_came_of(lab, tmp_path):
+    lab.silent |= {"hand/image_raw/compressed", "vlm/features"}
+    lab.record(tmp_path)
+    lab.status.wait(lambda m: m.reason == "idle; nothing yet on hand/image_raw/compressed")
+    lab.silent.clear()
+    lab.status.wait(lambda m: m.reason == "idle", start=len(lab.status.messages))
+
+
 def test_labels_come_after_the_episode_too_and_a_discarded_one_leaves_nothing(lab, tmp_path):
     lab.record(tmp_path)
     assert "no episode to label" in lab.label(outcome="success").message

@@ -50,7 +50,7 @@ class Process:
 
     def record(self, messages: int) -> str:
         """Starts an episode and waits until it has so many messages; the folder of its bag."""
-        self.lab.status.wait(lambda m: m.state != EpisodeStatus.RECORDING, 30.0, start=len(self.lab.status.messages))
+        self.lab.status.wait(lambda m: "nothing yet" not in m.reason, 30.0, start=len(self.lab.status.messages))
         while not (answer := self.lab.start(instruction=SENTENCE)).success:
             assert self.process.poll() is None, self.output()
         self.lab.recorded(messages)

@@ -13,7 +13,6 @@ It brings itself up and is none of the nodes that the lifecycle manager watches:
 """
 
 import sys
-import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -243,7 +242,6 @@ class Recorder(ManagedNode):
                 self._topics.blocks.add(topic)
             if topic in self._wanted:
                 self._topics.recorded.add(topic)
-            self._topics.complete_ns = time.time_ns()
             self._reception.add(topic, message_type, profile)
 
     def _problem(self, topic: str, sentence: str) -> None:
