@@ -4,7 +4,8 @@ The two halves run in different processes at different rates: the backbone in th
 expert in the `action_expert` node at 10 Hz. They meet only through `Features`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -64,11 +65,15 @@ class Action:
             p = p_anchor + d, R = exp([r]) R_anchor, base axes.
         aux: (8,) float64, 0 approach, 1 inserting or near contact, 2 finished.
         status: What the expert is doing, for people. One that begins with "failed" gives the goal up.
+        timing: Seconds spent, by part ("inputs", "model", "total"); empty where nobody measured.
+        spread_m: How far apart the ends of several samples are (root mean square); None with fewer than two.
     """
 
     deltas: NDArray[np.float64]
     aux: NDArray[np.float64]
     status: str
+    timing: Mapping[str, float] = field(default_factory=dict)
+    spread_m: float | None = None
 
 
 class Backbone(Protocol):

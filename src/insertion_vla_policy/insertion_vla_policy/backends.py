@@ -1,0 +1,136 @@
+"""The back ends that run a model, each checked against plain torch before it is used."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from insertion_vla_policy.experts.noise import Sampler
+from insertion_vla_policy.experts.regression import Regression
+from insertion_vla_policy.model import Model
+from insertion_vla_policy.network import Act, Parts, cut, put_together
+from insertion_vla_policy.run_options import RunOptions
+
+# Largest root-mean-square difference of a part's output, as a share of the output's own.
+TOLERANCE = {"eager": 0.0, "compile": 1e-3, "cuda_graph": 1e-3, "onnx": 1e-3, "onnx_int8": 0.1}
+SEEDS = (1, 2, 3)  # of the examples a back end is checked on
+
+
+def check_device(options: RunOptions) -> None:
+    """Refuse CUDA where there is none, and combinations that cannot be.
+
+    Raises:
+        ValueError: what to choose instead.
+    """
+    if options.backend == "cuda_graph" and options.device != "cuda":
+        raise ValueError("backend 'cuda_graph' needs device 'cuda', got 'cpu': set the device, or choose 'onnx'")
+    if options.backend in ("onnx", "onnx_int8") and options.device != "cpu":
+        raise ValueError(f"backend '{options.backend}' runs on device 'cpu', got 'cuda': choose 'cuda_graph' there")
+    if options.backend == "cuda_graph" and options.method != "ddim":
+        raise ValueError("backend 'cuda_graph' needs the method 'ddim', as 'ddpm' draws noise in every step")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for, but torch sees no GPU here: choose device 'cpu', backend 'onnx'")
+
+
+def make_act(model: Model, sampler: Sampler, example: dict[str, Tensor], options: RunOptions) -> Act:
+    """How the model is run.
+
+    Args:
+        model: on the device of the options, for inference.
+        sampler: of a diffusion expert; without effect for regression.
+        example: normalised inputs of one sample, on the device.
+        options: which back end.
+
+    Raises:
+        ValueError: the back end cannot be had, or does not agree with plain torch.
+    """
+    check_device(options)
+    parts = cut(model, tuple(example))
+    if options.backend == "eager":
+        return put_together(parts, model, sampler)
+    noise = torch.randn(options.samples, *model.config.action_shape, device=options.device)
+    level = _level(model, sampler)
+    if options.backend == "cuda_graph":
+        act = captured(put_together(parts, model, sampler), example, noise)
+        _check_whole(act, put_together(parts, model, sampler), example, noise)
+        return act
+    if options.backend == "compile":
+        others = Parts(parts.names, torch.compile(parts.observe), parts.see and torch.compile(parts.see))
+    else:
+        from insertion_vla_policy.onnx_parts import onnx_parts  # slow to import, and optional
+
+        others = onnx_parts(parts, example, noise, level, options.backend == "onnx_int8", options.threads)
+    _check_parts(parts, others, example, noise, level, options.backend)
+    return put_together(others, model, sampler)
+
+
+def _level(model: Model, sampler: Sampler) -> Tensor:
+    if isinstance(model, Regression):
+        return torch.zeros(())
+    with torch.inference_mode():
+        device = next(model.parameters()).device
+        middle = sampler.levels[len(sampler.levels) // 2]
+        level: Tensor = model.denoiser.decoder.levels(torch.tensor([middle], device=device))
+    return level.clone()
+
+
+@torch.inference_mode()
+def _check_parts(
+    parts: Parts, others: Parts, example: dict[str, Tensor], noise: Tensor, level: Tensor, backend: str
+) -> None:
+    for seed in SEEDS:
+        inputs = list(_drawn(example, seed).values())
+        condition = parts.observe(*inputs)
+        _check(others.observe(*inputs), condition, backend)
+        if parts.see is not None and others.see is not None:
+            noisy = _drawn({"noisy": noise}, seed)["noisy"]
+            _check(others.see(noisy, level, *condition), parts.see(noisy, level, *condition), backend)
+
+
+@torch.inference_mode()
+def _check_whole(act: Act, plain: Act, example: dict[str, Tensor], noise: Tensor) -> None:
+    for seed in SEEDS:
+        inputs, given = _drawn(example, seed), _drawn({"noise": noise}, seed)["noise"]
+        _check((act(inputs, given, None),), (plain(inputs, given, None),), "cuda_graph")
+
+
+def _drawn(example: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Random numbers in the shapes of an example; masks as they are."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: value if value.dtype == torch.bool else torch.randn(value.shape, generator=generator).to(value.device)
+        for name, value in example.items()
+    }
+
+
+def _check(got: tuple[Tensor, ...], wanted: tuple[Tensor, ...], backend: str) -> None:
+    for a, b in zip(got, wanted, strict=True):
+        error = (a.float() - b.float()).square().mean().sqrt() / b.float().square().mean().sqrt().clamp(min=1e-6)
+        if not float(error) <= TOLERANCE[backend]:
+            raise ValueError(
+                f"backend '{backend}' differs from plain torch by {float(error):.1%} of the output (allowed "
+                f"{TOLERANCE[backend]:.1%}): choose backend 'eager' for this policy"
+            )
+
+
+def captured(act: Act, example: dict[str, Tensor], noise: Tensor) -> Act:
+    """All of `act` as one CUDA graph: a single launch per chunk."""
+    fixed, start = {name: value.clone() for name, value in example.items()}, noise.clone()
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.inference_mode(), torch.cuda.stream(side):
+        for _ in range(3):
+            act(fixed, start, None)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.inference_mode(), torch.cuda.graph(graph):
+        result = act(fixed, start, None)
+
+    def replay(inputs: dict[str, Tensor], given: Tensor, generator: torch.Generator | None) -> Tensor:
+        for name, value in inputs.items():
+            fixed[name].copy_(value)
+        start.copy_(given)
+        graph.replay()
+        return result.clone()
+
+    return replay
