@@ -15,6 +15,13 @@ from numpy.typing import NDArray
 from insertion_vla_training.inspect_check import Check, judged, not_judged
 
 POSE = ("dx", "dy", "dz", "rx", "ry", "rz")
+# By name: unit, what the command does, and where.
+JUMPS = {
+    "step": ("m", "moves", "from row to row of a chunk"),
+    "step_turn": ("rad", "turns", "from row to row of a chunk"),
+    "jump": ("m", "moves", "from one chunk to the next"),
+    "jump_turn": ("rad", "turns", "from one chunk to the next"),
+}
 NS = 1e9
 Array = NDArray[np.float64]
 
@@ -25,16 +32,16 @@ class Jumps:
 
     Attributes:
         stamps: ns.
-        step_m, step_rad: the largest step from row to row, the first from the anchor.
-        jump_m, jump_rad: from where the chunk before said the tool would be one dt later to where this one says; NaN
-            for the first chunk of a session and where the one before has ended.
+        step, step_turn: the largest step [m, rad] from row to row, the first from the anchor.
+        jump, jump_turn: [m, rad] from where the chunk before said the tool would be one dt later to where this one
+            says; NaN for the first chunk of a session and where the one before has ended.
     """
 
     stamps: NDArray[np.int64]
-    step_m: Array
-    step_rad: Array
-    jump_m: Array
-    jump_rad: Array
+    step: Array
+    step_turn: Array
+    jump: Array
+    jump_turn: Array
 
 
 def measure_jumps(chunks: dict[str, NDArray[Any]], action: ActionSpec) -> Jumps:
@@ -47,19 +54,19 @@ def measure_jumps(chunks: dict[str, NDArray[Any]], action: ActionSpec) -> Jumps:
     count = len(stamps)
     path = np.concatenate([np.zeros((count, 1, 6)), deltas], axis=1)
     turns = _quaternions(path[:, :, 3:])
-    step_m = np.linalg.norm(np.diff(path[:, :, :3], axis=1), axis=2)
-    step_rad = _angle(turns[:, 1:], turns[:, :-1])
-    jump_m, jump_rad = _between(stamps, np.asarray(chunks["sequence"]), path, turns, anchors, action.dt_s)
-    return Jumps(stamps, step_m.max(axis=1, initial=0.0), step_rad.max(axis=1, initial=0.0), jump_m, jump_rad)
+    step = np.linalg.norm(np.diff(path[:, :, :3], axis=1), axis=2)
+    step_turn = _angle(turns[:, 1:], turns[:, :-1])
+    jump, jump_turn = _between(stamps, np.asarray(chunks["sequence"]), path, turns, anchors, action.dt_s)
+    return Jumps(stamps, step.max(axis=1, initial=0.0), step_turn.max(axis=1, initial=0.0), jump, jump_turn)
 
 
 def _between(
     stamps: NDArray[np.int64], sequence: NDArray[Any], path: Array, turns: Array, anchors: Array, dt_s: float
 ) -> tuple[Array, Array]:
     count, rows = path.shape[:2]
-    jump_m, jump_rad = np.full(count, np.nan), np.full(count, np.nan)
+    jump, jump_turn = np.full(count, np.nan), np.full(count, np.nan)
     if count < 2:
-        return jump_m, jump_rad
+        return jump, jump_turn
     # Where on the older path the first row of the newer one lies, in rows.
     at = (stamps[1:] - stamps[:-1]) / NS / dt_s + 1.0
     follows = (
@@ -72,8 +79,8 @@ def _between(
     distance = np.linalg.norm(path[1:, 1, :3] + anchors[1:, :3] - expected, axis=1)
     nearest = np.clip(np.rint(at).astype(int), 0, rows - 1)
     angle = _angle(_times(turns[1:, 1], anchors[1:, 3:]), _times(turns[older, nearest], anchors[:-1, 3:]))
-    jump_m[1:], jump_rad[1:] = np.where(follows, distance, np.nan), np.where(follows, angle, np.nan)
-    return jump_m, jump_rad
+    jump[1:], jump_turn[1:] = np.where(follows, distance, np.nan), np.where(follows, angle, np.nan)
+    return jump, jump_turn
 
 
 def _quaternions(vectors: Array) -> Array:
@@ -93,24 +100,22 @@ def _angle(a: Array, b: Array) -> Array:
     return 2.0 * np.arccos(np.clip(np.abs(np.sum(a * b, axis=-1)), 0.0, 1.0))
 
 
-def check_jump(name: str, values: Array, times_s: Array, bound: float, unit: str) -> Check:
+def check_jump(name: str, values: Array, times_s: Array, bound: float) -> Check:
     """The largest step or jump of an episode.
 
     Args:
-        name: "step" within a chunk, "jump" between chunks, with the unit: "step_m", "jump_rad".
+        name: a key of JUMPS.
         values: (n,) of the chunks, NaN for none.
         times_s: (n,) since the start of the episode.
         bound: what the data set and the gate's limits say is usual.
-        unit: of the values.
     """
-    finite = np.isfinite(values)
-    where = "from row to row of a chunk" if name.startswith("step") else "from one chunk to the next"
-    if not finite.any():
+    unit, does, where = JUMPS[name]
+    if not np.isfinite(values).any():
         return not_judged(name, "action", f"there is nothing to compare {where}")
     at = int(np.nanargmax(values))
     worst = float(values[at])
     return judged(
         name, "action", worst, (None, bound), unit,
-        f"the command moves by up to {1e3 * worst:.3g} m{unit} {where}, {times_s[at]:.1f} s after the start",
+        f"the command {does} by up to {1e3 * worst:.3g} m{unit} {where}, {times_s[at]:.1f} s after the start",
         "the policy or the teleoperation that gave it jumps; leave the episode out or cut it",
     )  # fmt: skip

@@ -31,7 +31,7 @@ class Bounds:
 
     Attributes:
         sharpness: the least by view.
-        jumps: the largest by name (step_m, step_rad, jump_m, jump_rad).
+        jumps: the largest by name (inspect_actions.JUMPS).
         durations: shortest and longest by outcome [s]; absent where there are too few episodes.
         missing_alines: largest share; None where the sensor sends none.
         features: whether episodes of this data set have features.
@@ -48,7 +48,7 @@ def bounds_of(contract: Contract, limits: Limits, episodes: Sequence[Episode], f
     """Bounds from all episodes and what was measured in them."""
     free = (limits.free_speed * contract.action.dt_s, limits.free_angular_speed * contract.action.dt_s)
     # Twice a free step is where the gate begins to reject; a jump of one free step is what the tool moves anyway.
-    least = {"step_m": 2.0 * free[0], "step_rad": 2.0 * free[1], "jump_m": free[0], "jump_rad": free[1]}
+    least = {"step": 2.0 * free[0], "step_turn": 2.0 * free[1], "jump": free[0], "jump_turn": free[1]}
     durations = {}
     for outcome in {episode.outcome for episode in episodes}:
         seconds = [episode.duration_s for episode in episodes if episode.outcome == outcome]

@@ -16,7 +16,7 @@ SPEED_OVER_S = 0.1
 NS = 1e9
 PHASE_EDGES = (0.5, 1.5)  # of the auxiliary channel
 
-FORCE_OVER_S = 0.05
+FORCE_OVER_S, GAP_S = 0.05, 0.05
 Floats = NDArray[np.float64]
 Curve = Callable[[Axes, Seen], None]
 
@@ -40,7 +40,7 @@ def draw_force(axes: Axes, seen: Seen) -> None:
         return
     rows = seen.streams[stream.name]
     times_s, force = seen.seconds(rows.stamps), rows.values[:, 0]
-    axes.plot(times_s, force, color=PALE, lw=0.5)
+    axes.plot(*broken(times_s, force), color=PALE, lw=0.5)
     axes.plot(*part_medians(times_s, force, FORCE_OVER_S), color=SERIES[0])
     bound_line(axes, seen.limits.force_contact, "contact")
     if np.nanmax(force, initial=0.0) > seen.limits.force_soft:
@@ -49,15 +49,23 @@ def draw_force(axes: Axes, seen: Seen) -> None:
 
 
 def part_medians(times_s: Floats, values: Floats, part_s: float) -> tuple[Floats, Floats]:
-    """Middles [s] and medians of equal parts of the time; NaN for parts without a number."""
+    """Middles [s] and medians of equal parts of the time; NaN for parts without a number, so that a line breaks."""
+    finite = np.isfinite(values)
+    times_s, values = times_s[finite], values[finite]
     if len(times_s) == 0:
         return times_s, values
     part = np.floor(times_s / part_s).astype(int)
-    order = np.argsort(part, kind="stable")
-    starts = np.flatnonzero(np.diff(part[order], prepend=part[order][0] - 1))
-    groups = [group[np.isfinite(group)] for group in np.split(values[order], starts[1:])]
+    first, order = int(part.min()), np.argsort(part, kind="stable")
+    counts = np.bincount(part - first)
+    groups = np.split(values[order], np.cumsum(counts)[:-1])
     medians = np.array([np.median(group) if len(group) else np.nan for group in groups])
-    return (part[order][starts] + 0.5) * part_s, medians
+    return np.asarray((first + np.arange(len(counts)) + 0.5) * part_s, np.float64), medians
+
+
+def broken(times_s: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """The same line with a break wherever nothing came for long."""
+    gaps = np.flatnonzero(np.diff(times_s) > GAP_S) + 1
+    return np.insert(times_s, gaps, np.nan), np.insert(values, gaps, np.nan)
 
 
 def draw_distance(axes: Axes, seen: Seen) -> None:

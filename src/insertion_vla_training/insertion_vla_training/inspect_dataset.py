@@ -65,7 +65,8 @@ def check_balance(name: str, key: Callable[[Episode], str], episodes: Sequence[E
     counts = counts_by(key, episodes)
     total, validation = len(episodes), sum(e.split != TRAIN for e in episodes)
     if len(counts) < 2 or validation in (0, total):
-        return not_judged("balance", name, f"{len(counts)} kinds of {name}, {validation} of {total} for validation")
+        kinds = f"the same {name} in all" if len(counts) < 2 else f"{len(counts)} kinds of {name}"
+        return not_judged("balance", name, f"{kinds}, {validation} of {total} episodes for validation")
     chances = {value: as_uneven(train + other, other, total, validation) for value, (train, other) in counts.items()}
     worst = min(chances, key=lambda value: chances[value])
     train, other = counts[worst]

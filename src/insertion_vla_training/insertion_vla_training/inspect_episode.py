@@ -12,6 +12,7 @@ from insertion_vla_core.rate_audit import GAP_AGES, GAP_PERIODS, Promise
 from numpy.typing import NDArray
 
 from insertion_vla_training import store_layout as layout
+from insertion_vla_training.inspect_actions import JUMPS
 from insertion_vla_training.inspect_check import Check
 from insertion_vla_training.inspect_clock import check_drift, check_offset, delays_s
 from insertion_vla_training.inspect_features import check_age, newest_age_s
@@ -46,7 +47,7 @@ def measured_of(seen: Seen, digest: str, pictures: dict[str, str]) -> Measured:
             for view, of in seen.views.items()
         },
         chunk_times_s=_kept(seen.seconds(seen.jumps.stamps)),
-        jumps={key: _kept(getattr(seen.jumps, key)) for key in ("step_m", "step_rad", "jump_m", "jump_rad")},
+        jumps={key: _kept(getattr(seen.jumps, key)) for key in JUMPS},
         missing_alines=None if seen.alines is None else seen.alines.missing,
         features=sum(len(stamps) for stamps, _, _ in seen.payloads.values()) if seen.payloads else None,
         streams={key: _hash_of(rows.values) for key, rows in seen.streams.items()},
@@ -70,7 +71,8 @@ def _of_streams(seen: Seen) -> Iterator[Check]:
         rows = seen.streams[stream.name]
         yield from _of_times(seen, stream.name, rows.stamps, rows.receive, stream.rate_hz, stream.max_age_s)
         if not stream.optional:
-            yield check_complete(stream.name, rows.stamps, np.isfinite(rows.values).all(axis=1), seen.span)
+            finite = np.asarray(np.isfinite(rows.values).all(axis=1))
+            yield check_complete(stream.name, rows.stamps, finite, seen.span)
 
 
 def _of_times(

@@ -45,7 +45,7 @@ class Measured(StrictModel):
         checks: judged by the contract and the limits alone.
         views: by name.
         chunk_times_s: of the chunks, since the start of the episode.
-        jumps: by name (step_m, step_rad, jump_m, jump_rad), one number per chunk, None for none.
+        jumps: by name (inspect_actions.JUMPS), one number per chunk, None for none.
         missing_alines: share of the force rows without an A-line; None without a force sensor.
         features: how many there are; None where the contract has none.
         streams: hash of the values of every stream of numbers.

@@ -13,12 +13,12 @@ from insertion_vla_core.episode_metadata import EpisodeMetadata
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from insertion_vla_training.episode_index import TRAIN, Episode
+from insertion_vla_training.inspect_actions import JUMPS
 from insertion_vla_training.inspect_bounds import Bounds
 from insertion_vla_training.inspect_check import Check, quantity
 from insertion_vla_training.inspect_dataset import KEYS, counts_by
 from insertion_vla_training.inspect_measured import Measured
 from insertion_vla_training.inspect_pictures import THUMBNAIL
-from insertion_vla_training.inspect_relative import UNITS
 from insertion_vla_training.store import Store
 
 PAGE, INDEX = "report.html", "index.html"
@@ -83,7 +83,7 @@ def write_pages(
         tiles=_tiles(inspected),
         checks=dataset,
         bad=[check for check in dataset if not check.ok],
-        rows=[_row(report, one) for one in inspected],
+        rows=[_row(report, one) for one in sorted(inspected, key=lambda one: not one.bad)],
         balance={name: counts_by(key, episodes) for name, key in KEYS.items()},
         bounds=_bounds(bounds),
     )
@@ -141,9 +141,9 @@ def _facts(episode: Episode, metadata: EpisodeMetadata) -> dict[str, str]:
 def _bounds(bounds: Bounds) -> Mapping[str, str]:
     """In words, for the index."""
     found = {f"sharpness of {view}": f"at least {least:.3g}" for view, least in bounds.sharpness.items()}
-    names = {"step": "step from row to row of a chunk", "jump": "jump from one chunk to the next"}
     for name, most in bounds.jumps.items():
-        found[f"{names[name.split('_')[0]]} [{UNITS[name]}]"] = f"at most {quantity(most, UNITS[name])}"
+        unit, does, where = JUMPS[name]
+        found[f"the command {does} {where}"] = f"at most {quantity(most, unit)}"
     for outcome, (shortest, longest) in sorted(bounds.durations.items()):
         found[f"length of episodes that end in {outcome}"] = f"{shortest:.1f} to {longest:.1f} s"
     if bounds.missing_alines is not None:

@@ -98,15 +98,24 @@ def draw_touch(seen: Seen, path: Path) -> None:
     if seen.alines is None or not np.isfinite(seen.alines.depths).any():
         below.text(0.5, 0.5, "no A-lines were recorded", transform=below.transAxes, ha="center", color=QUIET)
     else:
-        depths, times_s = seen.alines.depths, seen.seconds(seen.alines.times)
+        depths = _in_time(seen, seen.alines.times, seen.alines.depths)
         low, high = np.nanquantile(depths, [0.05, 0.995])
         below.imshow(
             depths.T, cmap=DEPTHS, aspect="auto", vmin=low, vmax=high,
-            extent=(times_s[0], times_s[-1] + 1e-6, layout.BINS, 0),
+            extent=(0.0, seen.episode.duration_s, layout.BINS, 0),
         )  # fmt: skip
         below.set_ylabel("bin")
         time_axis(below, seen.episode.duration_s)
     save(drawn, path)
+
+
+def _in_time(seen: Seen, times: NDArray[np.int64], rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows (n, ...) at COLUMNS even times of the episode; NaN where there are none."""
+    grid = seen.episode.start_ns + (np.arange(COLUMNS) + 0.5) / COLUMNS * seen.episode.duration_s * NS
+    newest = np.clip(np.searchsorted(times, grid, side="right") - 1, 0, len(times) - 1)
+    age = grid - times[newest]
+    period = max(float(np.median(np.diff(times))) if len(times) > 1 else 0.0, seen.episode.duration_s * NS / COLUMNS)
+    return np.where(((age >= 0) & (age <= 2.0 * period))[:, None], rows[newest], np.nan)
 
 
 def draw_motion(seen: Seen, path: Path) -> None:
@@ -128,8 +137,8 @@ def draw_motion(seen: Seen, path: Path) -> None:
         axes.set_ylabel(unit)
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
     times_s = seen.seconds(seen.jumps.stamps)
-    panels[2].plot(times_s, 1e3 * seen.jumps.step_m, color=SERIES[0], label="row to row")
-    panels[2].plot(times_s, 1e3 * seen.jumps.jump_m, color=SERIES[1], label="to next chunk")
+    panels[2].plot(times_s, 1e3 * seen.jumps.step, color=SERIES[0], label="row to row")
+    panels[2].plot(times_s, 1e3 * seen.jumps.jump, color=SERIES[1], label="to next chunk")
     panels[2].set_title("How far the command moves")
     panels[2].set_ylabel("mm")
     panels[2].legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
@@ -142,10 +151,10 @@ def draw_motion(seen: Seen, path: Path) -> None:
 def draw_images(seen: Seen, path: Path) -> None:
     """Sharpness of every view over time, and the least and the most ordinary picture of each."""
     views = {name: view for name, view in seen.views.items() if view.kept}
-    drawn = figure(WIDTH_PX, 260 + (230 if views else 0))
-    grid = drawn.add_gridspec(2 if views else 1, 1, height_ratios=[200, 230] if views else None)
+    drawn = figure(WIDTH_PX, 250 + (200 if views else 0))
+    grid = drawn.add_gridspec(2 if views else 1, 1, height_ratios=[200, 200] if views else None)
     axes = drawn.add_subplot(grid[0])
-    drawn.subplots_adjust(left=0.05, right=0.92, top=0.94, bottom=0.02, hspace=0.3)
+    drawn.subplots_adjust(left=0.05, right=0.92, top=0.93, bottom=0.02, hspace=0.42)
     for number, (name, view) in enumerate(seen.views.items()):
         times_s, colour = seen.seconds(view.stamps), SERIES[number % len(SERIES)]
         usual = np.nanmedian(view.sharpness) if np.isfinite(view.sharpness).any() else 1.0
@@ -158,7 +167,7 @@ def draw_images(seen: Seen, path: Path) -> None:
     axes.set_title(
         "Sharpness, as a share of the episode's median (crosses: the same picture again; red lines: no picture)"
     )
-    axes.set_ylim(bottom=0.0)
+    axes.set_ylim(0.0, 1.08 * axes.get_ylim()[1])
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
     time_axis(axes, seen.episode.duration_s)
     if views:

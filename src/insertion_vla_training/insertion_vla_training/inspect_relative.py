@@ -13,8 +13,6 @@ from insertion_vla_training.inspect_check import Check, judged, not_judged
 from insertion_vla_training.inspect_images import check_blurry
 from insertion_vla_training.inspect_measured import Measured, Numbers
 
-UNITS = {"step_m": "m", "step_rad": "rad", "jump_m": "m", "jump_rad": "rad"}
-
 
 def checks_of(contract: Contract, episode: Episode, measured: Measured, bounds: Bounds) -> list[Check]:
     """All judgements of an episode."""
@@ -24,7 +22,7 @@ def checks_of(contract: Contract, episode: Episode, measured: Measured, bounds: 
         found.append(check_blurry(view, array(of.sharpness), array(of.times_s), least))
     times_s = array(measured.chunk_times_s)
     for name, bound in bounds.jumps.items():
-        found.append(check_jump(name, array(measured.jumps[name]), times_s, bound, UNITS[name]))
+        found.append(check_jump(name, array(measured.jumps[name]), times_s, bound))
     if measured.missing_alines is not None:
         found.append(check_alines(measured.missing_alines, bounds.missing_alines))
     if measured.features == 0:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -15,7 +17,7 @@ PHASES = ("#ffffff", "#fff4e0", "#e3f5e6")  # approach, near contact, finished
 DPI = 110
 COMPRESSION = 4
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.edgecolor": "#b4bdc6",
@@ -52,7 +54,7 @@ def save(drawn: Figure, path: Path) -> None:
     drawn.savefig(path, dpi=DPI, pil_kwargs={"compress_level": COMPRESSION})
 
 
-def styled() -> rc_context:
+def styled() -> AbstractContextManager[None]:
     """Draw and save within this context."""
     return rc_context(STYLE)
 
