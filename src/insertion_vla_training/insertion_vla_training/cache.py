@@ -23,6 +23,7 @@ from insertion_vla_training.cache_build import build, plan, rank_and_world
 from insertion_vla_training.cache_features import FeatureCache
 from insertion_vla_training.cache_index import FEATURES, cache_root
 from insertion_vla_training.cache_key import find_keys, make_key, write_key
+from insertion_vla_training.cache_tensors import remove_leftovers
 from insertion_vla_training.cache_verify import verify
 from insertion_vla_training.dataset_ages import FeatureAges
 from insertion_vla_training.dataset_episodes import usable_episodes
@@ -40,13 +41,15 @@ def _build(given: argparse.Namespace) -> int:
     make = functools.partial(load_backbone, given.backbone, calibration)
     views = tuple(given.views.split(",")) if given.views else tuple(image.name for image in store.contract.images)
     folder = write_key(root / FEATURES, make_key(make(), store.contract, views, given.dtype))
+    remove_leftovers(folder)
     todo = plan(store, episodes, root, FeatureCache(folder), rank, world)
     for sentence in todo.damaged:
         print(f"replaced: {sentence}", file=sys.stderr)
     computed = sum(job.sets for job in todo.jobs)
-    with Progress("cache", computed, "image set") as progress:
-        for job in build(store.path, folder, todo.jobs, make, given.jobs):
-            progress.advance(job.sets)
+    if todo.jobs:
+        with Progress("cache", computed, "image set") as progress:
+            for job in build(store.path, folder, todo.jobs, make, given.jobs):
+                progress.advance(job.sets)
     elapsed_s = time.monotonic() - started_s
     of_rank = f" (rank {rank} of {world})" if world > 1 else ""
     size = sum(path.stat().st_size for path in folder.iterdir())

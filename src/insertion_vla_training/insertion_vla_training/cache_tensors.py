@@ -9,15 +9,20 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
+_DTYPES = {
+    name: np.dtype(code)
+    for name, code in (("F64", "<f8"), ("F32", "<f4"), ("F16", "<f2"), ("I64", "<i8"), ("BOOL", "|b1"))
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+LEFTOVER_S = 1800.0  # nobody writes that long to one file
 _LENGTH_BYTES, _HEADER_MAX = 8, 1 << 24
 
 
@@ -31,11 +36,22 @@ def write_tensors(path: Path, arrays: dict[str, NDArray[Any]], texts: dict[str, 
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
+    # The widest numbers first, so that all are aligned. The same arrays give the same bytes.
+    ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+    header: dict[str, Any] = {"__metadata__": dict(sorted(texts.items()))}
+    end = 0
+    for name, array in ordered:
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [begin, end]}
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
     waiting = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with waiting.open("wb") as stream:
-            stream.write(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, texts))
+            stream.write(len(head).to_bytes(_LENGTH_BYTES, "little") + head)
+            for _, array in ordered:
+                stream.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
             stream.flush()
             os.fsync(stream.fileno())
         waiting.replace(path)
@@ -44,6 +60,13 @@ def write_tensors(path: Path, arrays: dict[str, NDArray[Any]], texts: dict[str, 
         raise OSError(error.errno, why, str(path)) from error
     finally:
         waiting.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes had begun to write; files that may still be written to are left."""
+    for waiting in folder.glob(".*.new"):
+        if time.time() - waiting.stat().st_mtime > LEFTOVER_S:
+            waiting.unlink(missing_ok=True)
 
 
 class TensorFile:
@@ -72,7 +95,7 @@ class TensorFile:
         self.arrays: dict[str, NDArray[Any]] = {}
         for name, entry in header.items():
             first, last = (begin + offset for offset in entry["data_offsets"])
-            dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), tuple(entry["shape"])
+            dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
             if not begin <= first <= last <= size or last - first != math.prod(shape) * dtype.itemsize:
                 raise DamagedFile(f"expected '{name}' of shape {shape} in {path}, got {last - first} bytes")
             self.arrays[name] = whole[first:last].view(dtype).reshape(shape)

@@ -28,8 +28,8 @@ def jpeg(seed):
     rng = np.random.default_rng(seed)
     picture = np.full((*SIZE, 3), 120, np.uint8) + rng.integers(0, 20, (*SIZE, 1), dtype=np.uint8)
     centre = tuple(int(v) for v in rng.integers((60, 50), (260, 130)))
-    cv2.circle(picture, centre, 22, (40, 200, 30), -1)
-    cv2.circle(picture, centre, 7, (10, 10, 10), -1)
+    cv2.circle(picture, centre, int(rng.integers(14, 30)), (40, 200, 30), -1)
+    cv2.circle(picture, centre, 5, (10, 10, 10), -1)
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
 
 
@@ -37,8 +37,11 @@ def stamp_of(message):
     return message.header.stamp.sec * NS + message.header.stamp.nanosec
 
 
-def with_pictures(seconds=2.5, seed=0, live=True, **options):
-    """As `episode_rig.messages`, with pictures and, if `live`, features of a vlm node that looks at them."""
+def with_pictures(seconds=2.5, seed=0, live=True, replace=None, **options):
+    """As `episode_rig.messages`, with pictures and, if `live`, features of a vlm node that looks at them.
+
+    `replace` gives other bytes for the picture of a number.
+    """
     found, number = [], 0
     for topic, receive_ns, data in messages(seconds, seed, **options):
         kind = local_type(TYPES[topic])
@@ -46,9 +49,8 @@ def with_pictures(seconds=2.5, seed=0, live=True, **options):
             continue
         if topic.endswith("compressed"):
             message = kind.decode(data)
-            data = kind.encode(
-                type(message)(**{**vars(message), "data": np.frombuffer(jpeg(1000 * seed + number), np.uint8)})
-            )
+            picture = np.frombuffer((replace or {}).get(number) or jpeg(1000 * seed + number), np.uint8)
+            data = kind.encode(type(message)(**{**vars(message), "data": picture}))
             number += 1
         found.append((topic, receive_ns, data))
     return sorted(found + (live_features(found) if live else []), key=lambda entry: entry[1])

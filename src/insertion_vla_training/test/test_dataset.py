@@ -68,6 +68,8 @@ def test_every_sample_is_what_the_replay_gives_bit_for_bit(store):
                 for name, array in expected.items():
                     assert sample[name].dtype == array.dtype and sample[name].tobytes() == array.tobytes(), name
                 seen_sets.add((each.episode.name, index))
+    # Features differ from set to set, so that a wrong one would show.
+    assert len({each.features.tokens(i).tobytes() for each in data.episodes for i in range(len(each.sets))}) > 20
     assert len(seen_sets) > 15 and sample["tool_motion_mask"].all()
 
 

@@ -1,0 +1,312 @@
+"""The verb `cache`: right features for every sample, or a sentence; resumable, parallel, and never stale."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import zarr
+from episode_rig import VIEWS
+from image_rig import Plain, cached, stored, with_pictures
+from insertion_vla_policy.backbones.color_keypoints import ColorKeypoints
+from insertion_vla_training.cache import main
+from insertion_vla_training.cache_features import FeatureCache
+from insertion_vla_training.cache_images import SetImages
+from insertion_vla_training.cache_index import indexed_sets
+from insertion_vla_training.cache_key import find_keys
+from insertion_vla_training.cache_tensors import DamagedFile, TensorFile, write_tensors
+from insertion_vla_training.dataset import TrainingSet
+from insertion_vla_training.dataset_episodes import DataSource
+from insertion_vla_training.store import Store
+
+SOUND = {"a": with_pictures(1.5, seed=1, aline_bins=0), "b": with_pictures(1.5, seed=2, aline_bins=0, live=False)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return stored(tmp_path_factory.mktemp("cache"), SOUND)
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    """A store of its own for every test."""
+    shutil.copytree(made.path, tmp_path / "store")
+    return Store.open(tmp_path / "store")
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def build(store, *more):
+    return run("build", store.path, "--backbone", "visual_servo", "--jobs", 1, *more)
+
+
+def shards(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*.safetensors") if "features" in path.parts}
+
+
+def test_features_are_those_that_the_backbone_gives_for_the_set(store, capsys):
+    assert build(store) == 0
+    assert "16 image sets of 2 episodes computed" in capsys.readouterr().out
+    (folder,) = find_keys(store.path / "cache" / "features")
+    cache, backbone = FeatureCache(folder), ColorKeypoints()
+    for episode in store.episodes():
+        sets, content = indexed_sets(store, episode, VIEWS, store.path / "cache")
+        features = cache.episode(content, len(sets))
+        assert len(features) == len(sets) == 8
+        images = SetImages(store, episode, sets)
+        for index in range(len(sets)):
+            expected = backbone.encode(images.load(index), episode.instruction)
+            assert np.array_equal(features.tokens(index), expected.tokens) and (expected.tokens[:, 4] == 1).any()
+    assert run("list", store.path) == 0
+    said = capsys.readouterr().out
+    assert folder.name in said and "front 320x180, side 320x180, hand 320x180, f32" in said
+    assert run("verify", store.path) == 0
+    assert "0 problems" in (said := capsys.readouterr().out) and " 0 samples" not in said
+
+
+def test_a_second_run_computes_nothing(store, capsys):
+    build(store)
+    before = {p: p.stat().st_mtime_ns for p in (store.path / "cache").rglob("*") if p.is_file()}
+    assert build(store) == 0
+    assert "0 image sets of 2 episodes computed" in capsys.readouterr().out
+    assert before == {p: p.stat().st_mtime_ns for p in (store.path / "cache").rglob("*") if p.is_file()}
+
+
+def test_other_views_types_and_weights_are_other_folders(store, tmp_path):
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"1 first")
+    first = cached(store, lambda: Plain(weights))
+    folders = {first.folder, cached(store, lambda: Plain(weights), views=("side", "front")).folder}
+    folders.add(cached(store, lambda: Plain(weights), views=("front", "side")).folder)
+    folders.add(cached(store, lambda: Plain(weights), dtype="f16").folder)
+    before = shards(first.folder)
+    weights.write_bytes(b"2 other")
+    second = cached(store, lambda: Plain(weights))
+    assert len(folders | {second.folder}) == 5 and shards(first.folder) == before
+    assert {json.loads((folder / "key.json").read_text())["model_id"] for folder in folders} == {"lab/plain"}
+    sources = [DataSource(store=str(store.path))]
+    one, other = (TrainingSet(sources, "train", c.folder.name)[4]["features"] for c in (first, second))
+    assert one.shape == other.shape and not np.array_equal(one, other)
+
+
+def test_weights_that_change_while_it_runs_are_refused(store, tmp_path):
+    weights, started = tmp_path / "weights", []
+    weights.write_bytes(b"1 first")
+
+    def make():
+        if started:
+            weights.write_bytes(b"2 other")
+        started.append(1)
+        return Plain(weights)
+
+    with pytest.raises(ValueError, match="its files changed while this ran; run it again"):
+        cached(store, make)
+
+
+def test_another_instruction_or_other_images_find_no_features(store, tmp_path):
+    cache = cached(store)
+    for change in ({"instruction": "insert the needle into the red trocar"}, {}):
+        folder = tmp_path / ("same" if change else "other")
+        other = stored(folder, {"a": SOUND["a"] if change else with_pictures(1.5, seed=9, aline_bins=0)}, **change)
+        shutil.copytree(cache.folder.parent, other.path / "cache" / "features")
+        with pytest.raises(ValueError, match="features of 8 image sets of episode 'a'.*8 are missing.*cache build"):
+            TrainingSet([DataSource(store=str(other.path))], "train", cache.folder.name)
+        assert run("verify", other.path) == 1
+
+
+def test_images_that_were_changed_in_place_are_found_out(store, capsys):
+    build(store)
+    root = zarr.open_group(str(store.path), mode="r+")
+    values = root["images/side/bytes"][2000:2010]
+    root["images/side/bytes"][2000:2010] = values[::-1]
+    assert run("verify", store.path) == 1
+    assert "images of episode 'a'" in (said := capsys.readouterr().err) and "have changed" in said and "remove" in said
+
+
+def test_a_missing_shard_is_named_and_computed_again(store, capsys):
+    build(store)
+    path = sorted((store.path / "cache" / "features").rglob("*.safetensors"))[0]
+    data = path.read_bytes()
+    path.unlink()
+    assert run("verify", store.path) == 1
+    assert path.name in (said := capsys.readouterr().err) and "compute them with: cache build" in said
+    with pytest.raises(ValueError, match="are missing.*compute them with: cache build"):
+        TrainingSet([DataSource(store=str(store.path))], "train", path.parent.name)
+    assert build(store) == 0 and path.read_bytes() == data
+    assert run("verify", store.path) == 0
+
+
+def test_a_truncated_shard_is_refused_and_replaced(store, capsys):
+    build(store)
+    path = sorted((store.path / "cache" / "features").rglob("*.safetensors"))[0]
+    data = path.read_bytes()
+    path.write_bytes(data[:-10])
+    with pytest.raises(ValueError, match="expected a whole safetensors file .*cut off; .*cache build .it replaces"):
+        TrainingSet([DataSource(store=str(store.path))], "train", path.parent.name)
+    assert run("verify", store.path) == 1
+    capsys.readouterr()
+    assert build(store) == 0 and path.read_bytes() == data
+    assert f"replaced: expected a whole safetensors file {path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [lambda d: d[:5], lambda d: b"", lambda d: b"\xff" * 40, lambda d: d + b"more"])
+def test_a_file_that_is_not_whole_is_refused(tmp_path, damage):
+    write_tensors(tmp_path / "x", {"a": np.arange(5), "b": np.ones((2, 3), bool)}, {"text": "ä"})
+    file = TensorFile(tmp_path / "x")
+    assert file.arrays["a"].tolist() == [0, 1, 2, 3, 4] and file.arrays["b"].all() and file.texts == {"text": "ä"}
+    with pytest.raises(ValueError, match="read-only"):
+        file.arrays["a"][0] = 1
+    (tmp_path / "y").write_bytes(damage((tmp_path / "x").read_bytes()))
+    with pytest.raises(DamagedFile, match=f"whole safetensors file {tmp_path}/y"):
+        TensorFile(tmp_path / "y")
+
+
+def test_a_full_disk_is_a_sentence_and_what_was_computed_stays(store, tmp_path, capsys):
+    (tmp_path / "weights").write_bytes(b"1")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    indexed_sets(store, store.episodes()[0], VIEWS, store.path / "cache")
+    indexed_sets(store, store.episodes()[1], VIEWS, store.path / "cache")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # as a disk that takes no more
+    try:
+        with pytest.raises(OSError, match="make room or choose another folder, and run it again: what is done stays"):
+            cached(store, lambda: Plain(tmp_path / "weights", (64, 64)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [path for path in (store.path / "cache").rglob("*") if ".new" in path.name]
+    cached(store, lambda: Plain(tmp_path / "weights", (64, 64)))  # room was made
+    assert run("verify", store.path) == 0
+
+
+KILLED = """
+import os, signal, sys
+from insertion_vla_training import cache_tensors
+from insertion_vla_training.cache import main
+
+kill_at, written, fsync = int(sys.argv[2]), [0], os.fsync
+
+def counted(fd):
+    written[0] += 1
+    if written[0] == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    fsync(fd)
+
+os.fsync = counted
+sys.exit(main(["build", sys.argv[1], "--backbone", "visual_servo", "--jobs", "1"]))
+"""
+
+
+def test_it_goes_on_after_a_kill(store, made, capsys):
+    # Writes: two indexes, the key, two shards.
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(store.path), "5"], capture_output=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(shards(store.path)) == 1
+    (waiting,) = (store.path / "cache").rglob("*.new")
+    assert build(store) == 0
+    assert ": 8 image sets of 2 episodes" in capsys.readouterr().out
+    assert waiting.exists()  # it might be another process's, which is writing it
+    os.utime(waiting, (time.time() - 3600,) * 2)
+    assert build(store) == 0 and not waiting.exists()
+    straight = store.path.with_name("straight")
+    shutil.copytree(made.path, straight)
+    build(Store.open(straight))
+    assert shards(store.path) == shards(straight) and len(shards(straight)) == 2
+
+
+def test_ranks_share_the_work_and_processes_too(store, made):
+    command = [sys.executable, "-m", "insertion_vla_training.cache", "build", str(store.path), "--jobs", "1"]
+    ranks = [
+        subprocess.Popen(
+            [*command, "--backbone", "visual_servo"],
+            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [rank.communicate(timeout=120)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0]
+    assert sorted(text.split(": ")[1].split(" image sets")[0] for text in said) == ["8", "8"]
+    assert all("of 2)" in text for text in said)
+    two = store.path.with_name("two")
+    shutil.copytree(made.path, two)
+    assert run("build", two, "--backbone", "visual_servo", "--jobs", 2) == 0
+    assert shards(store.path) == shards(two) and len(shards(two)) == 2
+
+
+def test_nonsense_from_torchrun_is_refused(store, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert build(store) == 2
+    assert "RANK below WORLD_SIZE, got RANK=2 WORLD_SIZE=2" in capsys.readouterr().err
+
+
+class Broken(Plain):
+    """Gives what a broken backbone may give."""
+
+    def __init__(self, weights, tokens):
+        super().__init__(weights)
+        self.tokens = tokens
+
+    def encode(self, images, instruction):
+        return type("Given", (), {"tokens": self.tokens(images)})()
+
+
+@pytest.mark.parametrize(
+    "tokens, dtype, sentence",
+    [
+        (
+            lambda images: np.full((2, 3), np.nan, np.float32),
+            "f32",
+            "expected finite features .*image set 0 of episode",
+        ),
+        (lambda images: np.zeros(3, np.float32), "f32", r"features \(n, d\).*shape \(3,\)"),
+        (lambda images: np.full((2, 3), 1e6, np.float32), "f16", "within .-65504 .*use --dtype f32"),
+        (lambda images: np.zeros((1 + images[0].stamp_ns // 200_000_000 % 2, 3), np.float32), "f32", "of one shape"),
+    ],
+)
+def test_a_broken_backbone_is_told(store, tmp_path, tokens, dtype, sentence):
+    (tmp_path / "weights").write_bytes(b"1")
+    with pytest.raises(ValueError, match=sentence):
+        cached(store, lambda: Broken(tmp_path / "weights", tokens), dtype=dtype)
+
+
+def test_a_picture_of_another_size_and_one_that_is_none_are_named(tmp_path):
+    small = cv2.imencode(".jpg", np.zeros((90, 160, 3), np.uint8))[1].tobytes()
+    for name, data, sentence in (("small", small, "320 x 180 pixels.*got 160 x 90"), ("no", b"\xff\xd8no", "none")):
+        found = with_pictures(1.5, seed=1, aline_bins=0, live=False, replace={7: data})
+        other = stored(tmp_path / name, {"a": found})
+        with pytest.raises(ValueError, match=f"{sentence}.*|image . of view .*{sentence}"):
+            cached(other)
+
+
+def test_a_store_without_features_or_with_unknown_ones_is_told(store, capsys):
+    assert run("verify", store.path) == 2
+    assert "there are none: run cache build" in capsys.readouterr().err
+    build(store)
+    assert run("verify", store.path, "--features", "tiny-1") == 2
+    assert "expected features tiny-1" in (said := capsys.readouterr().err) and "color_keypoints-" in said
+    assert run("build", store.path, "--backbone", "nobody") == 2
+    assert "got 'nobody'" in capsys.readouterr().err
+    assert run("build", store.path, "--backbone", "visual_servo", "--views", "front,top") == 2
+    assert "different views of the contract" in capsys.readouterr().err
+    folder = find_keys(store.path / "cache" / "features")[0]
+    folder.rename(folder.with_name("mine"))
+    assert run("list", store.path) == 2
+    assert f"to be called {folder.name}" in capsys.readouterr().err
+
+
+def test_an_empty_store_is_not_ready(tmp_path, capsys):
+    bad = {"bad": True, "reasons": ("shaky",)}
+    other = stored(tmp_path, {"a": with_pictures(1.5, seed=1, aline_bins=0, live=False)}, **bad)
+    assert build(other) == 0 and run("verify", other.path) == 1
+    assert "expected samples, there are none" in capsys.readouterr().err
+    assert build(other, "--include-bad") == 0 and run("verify", other.path, "--include-bad") == 0
