@@ -15,7 +15,7 @@ from insertion_vla_training.inspect_features import newest_age_s
 from insertion_vla_training.inspect_seen import NS, Seen
 from insertion_vla_training.inspect_style import BAD, QUIET, SERIES, figure, save, time_axis
 
-WIDTH_PX = 1200
+WIDTH_PX, CURVE_PX, PICTURE_PX = 1200, 260, 225
 TICK_S = 0.01
 DELAY_OVER_S = 0.5
 COLUMNS = 600
@@ -149,12 +149,12 @@ def draw_motion(seen: Seen, path: Path) -> None:
 
 
 def draw_images(seen: Seen, path: Path) -> None:
-    """Sharpness of every view over time, and the least and the most ordinary picture of each."""
+    """Sharpness of every view over time, and the least sharp picture of each."""
     views = {name: view for name, view in seen.views.items() if view.kept}
-    drawn = figure(WIDTH_PX, 250 + (200 if views else 0))
-    grid = drawn.add_gridspec(2 if views else 1, 1, height_ratios=[200, 200] if views else None)
-    axes = drawn.add_subplot(grid[0])
-    drawn.subplots_adjust(left=0.05, right=0.92, top=0.93, bottom=0.02, hspace=0.42)
+    height_px = CURVE_PX + (PICTURE_PX if views else 0)
+    drawn = figure(WIDTH_PX, height_px)
+    left, width = 0.05, 0.87
+    axes = drawn.add_axes((left, 1.0 - (CURVE_PX - 44) / height_px, width, (CURVE_PX - 74) / height_px))
     for number, (name, view) in enumerate(seen.views.items()):
         times_s, colour = seen.seconds(view.stamps), SERIES[number % len(SERIES)]
         usual = np.nanmedian(view.sharpness) if np.isfinite(view.sharpness).any() else 1.0
@@ -168,13 +168,15 @@ def draw_images(seen: Seen, path: Path) -> None:
         "Sharpness, as a share of the episode's median (crosses: the same picture again; red lines: no picture)"
     )
     axes.set_ylim(0.0, 1.08 * axes.get_ylim()[1])
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
+    if seen.views:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
     time_axis(axes, seen.episode.duration_s)
-    if views:
-        for axes, (name, view) in zip(drawn.add_subfigure(grid[1]).subplots(1, len(views), squeeze=False)[0],
-                                      views.items(), strict=True):  # fmt: skip
-            least = min(view.kept, key=lambda index: view.sharpness[index])
-            axes.imshow(view.kept[least])
-            axes.set_title(f"{name}: least sharp, at {seen.seconds(view.stamps)[least]:.1f} s", fontsize=9)
-            axes.set_axis_off()
+    for place, (name, view) in enumerate(views.items()):
+        part = width / len(views)
+        below = drawn.add_axes((left + place * part, 8 / height_px, 0.96 * part, (PICTURE_PX - 34) / height_px))
+        least = min(view.kept, key=lambda index: view.sharpness[index])
+        below.imshow(view.kept[least])
+        below.set_anchor("W")
+        below.set_title(f"{name}: least sharp, at {seen.seconds(view.stamps)[least]:.1f} s", fontsize=9)
+        below.set_axis_off()
     save(drawn, path)
