@@ -3,7 +3,18 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NAME = "insertion_vla_training"
-VERBS = ("preprocess", "recover", "collect", "train_tiny_vl", "cache", "import", "export", "inspect")
+VERBS = (
+    "preprocess",
+    "recover",
+    "collect",
+    "train_tiny_vl",
+    "cache",
+    "import",
+    "export",
+    "inspect",
+    "train",
+    "validate",
+)
 MODULES = {"import": "import_"}  # a word of Python
 
 setup(
@@ -30,6 +41,10 @@ setup(
         "lz4",
         "zarr>=3",
         "tqdm",
+        "psutil",
+        "tensorboard",
+        "tyro",
+        "accelerate",
         "h5py",
         "pyarrow",
         "av",
@@ -38,7 +53,7 @@ setup(
         "matplotlib",
         "opencv-python-headless",
     ],
-    extras_require={"test": ["pytest", "hypothesis"]},
+    extras_require={"test": ["pytest", "hypothesis"], "wandb": ["wandb"]},
     tests_require=["pytest"],
     zip_safe=False,
     entry_points={

@@ -1,0 +1,1 @@
+"""The parts of `train`, which is the recipe that puts them together."""
