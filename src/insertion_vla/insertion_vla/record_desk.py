@@ -14,14 +14,13 @@ from typing import Any, get_args
 
 from insertion_vla_core.contract import Contract
 from insertion_vla_core.episode_metadata import EpisodeMetadata, Outcome, to_custom_data
-from insertion_vla_core.recording_index import Recording, list_recording
 
-from insertion_vla.record_episode import Episode, new_name
+from insertion_vla.record_episode import Episode, Finished, joined_label, new_name, status_of
 from insertion_vla.record_follow import Follower, Watched
 from insertion_vla.record_memory import Memory
 from insertion_vla.record_reception import Received
 from insertion_vla.record_topics import Topics, longest_window_s, steady_topics
-from insertion_vla.record_writer import BagThread, describe
+from insertion_vla.record_writer import BagThread
 from insertion_vla_interfaces.msg import EpisodeStatus
 
 NS = 1_000_000_000
@@ -80,8 +79,8 @@ class Desk:
         self._log = log
         self._changed = changed
         self._pre_roll_ns = round(longest_window_s(contract) * NS)
-        span_s = max(settings.black_box_s, self._pre_roll_ns / NS)
-        self._memory = Memory(span_s, round(settings.black_box_mb * MB))
+        self._span_ns = max(round((settings.black_box_s + AFTER_FAULT_S) * NS), self._pre_roll_ns)
+        self._memory = Memory(self._span_ns, round(settings.black_box_mb * MB))
         self._awaited = frozenset(steady_topics(contract))  # those of which nothing came yet
         self._complete_ns = 0  # when the last of them began
         self._lock = threading.Lock()  # of memory, episode and audit
@@ -92,7 +91,7 @@ class Desk:
             self._on_fault,
         )
         self._fault: tuple[float, str] | None = None  # when to write the black box, and why
-        self._last: tuple[Path, EpisodeMetadata, Recording] | None = None
+        self._last: Finished | None = None
         self._ended_ns = 0
 
     # The reception's thread.
@@ -122,8 +121,9 @@ class Desk:
             try:
                 return work(*arguments)
             except Exception as error:
-                self.trouble = f"{type(error).__name__}: {error}"
-                self._log.error(f"{work.__name__}: {self.trouble}")
+                told, self.trouble = self.trouble, f"{type(error).__name__}: {error}"
+                if self.trouble != told:
+                    self._log.error(f"{work.__name__}: {self.trouble}")
                 raise
             finally:
                 self._changed()
@@ -138,34 +138,32 @@ class Desk:
             return False, f"{self.episode.name} is being recorded: stop it first", str(self.episode.bag.path)
         if refusal := self.no_room():
             return False, refusal, ""
-        name = new_name(self.settings.folder, "episode")
         now_ns = time.time_ns()
+        begin_ns = max(now_ns - self._pre_roll_ns, self._memory.oldest_ns or now_ns, self._complete_ns, self._ended_ns)
+        name = new_name(self.settings.folder, "episode")
         values = {"name": name, "source": "recorder", "instruction": instruction, "notes": notes}
         try:
-            with self._lock:
-                oldest_ns = max(self._memory.oldest_ns or now_ns, self._complete_ns, self._ended_ns)
-                begin_ns = max(now_ns - self._pre_roll_ns, oldest_ns)
-                self.episode = self._open(self.settings.folder, values, begin_ns, from_goal)
+            episode = self._open(self.settings.folder, values, begin_ns)
         except OSError as error:
             self.trouble = str(error)
             self._log.error(self.trouble)
             return False, self.trouble, ""
+        episode.from_goal = from_goal
+        with self._lock:
+            episode.keep(self._memory.latched_at(begin_ns))
+            episode.take(self._memory.since(begin_ns))
+            self.episode = episode
         self.trouble, self.late = "", []
         self._log.info(f"recording {name}" + (f": {instruction}" if instruction else ""))
-        return True, f"recording {name}", str(self.episode.bag.path)
+        return True, f"recording {name}", str(episode.bag.path)
 
-    def _open(self, folder: Path, values: Mapping[str, Any], begin_ns: int, from_goal: bool = False) -> Episode:
-        """A new episode with what is in memory from `begin_ns` on; the lock is held."""
+    def _open(self, folder: Path, values: Mapping[str, Any], begin_ns: int) -> Episode:
+        """A new episode without messages; raises OSError."""
         metadata = EpisodeMetadata(**{**self._template.model_dump(), **values, "parameters": self._parameters()})
-        path = folder / metadata.name
         most_bytes = round((self.settings.cache_mb + self.settings.black_box_mb) * MB)
         failed = lambda: self.order(self.tick)  # noqa: E731
-        bag = BagThread(path, self._topics.types, to_custom_data(metadata), most_bytes, failed)
-        names, blocks = self._topics.names, self._topics.blocks
-        episode = Episode(metadata, bag, begin_ns, names, blocks, self._contract, from_goal)
-        episode.keep(self._memory.latched_at(begin_ns))
-        episode.take(self._memory.since(begin_ns))
-        return episode
+        bag = BagThread(folder / metadata.name, self._topics.types, to_custom_data(metadata), most_bytes, failed)
+        return Episode(metadata, bag, begin_ns, self._topics.names, self._topics.blocks, self._contract)
 
     def stop(self, discard: bool) -> Answer:
         """End the episode."""
@@ -185,14 +183,14 @@ class Desk:
     def _finish(self, episode: Episode) -> tuple[bool, str]:
         path = episode.bag.path
         try:
-            entry = episode.finish(self._parameters())
+            self._last = episode.finish(self._parameters())
         except (OSError, ValueError) as error:
             whole = (path / "metadata.yaml").exists()
             advice = "the bag is whole, but not on the list" if whole else f"save it with: {RECOVER} {path}"
             self.trouble = f"{episode.name} was not finished: {error}; {advice}"
             self._log.error(self.trouble)
             return False, self.trouble
-        self._last = (path, episode.metadata, entry)
+        entry = self._last.entry
         figures = f"{entry.messages} messages in {entry.duration_s:.1f} s, {entry.outcome}"
         if entry.bad:
             self._log.warning(f"{episode.name} is bad ({figures}): {'; '.join(entry.reasons)}")
@@ -207,26 +205,20 @@ class Desk:
         episode = self.episode
         if episode is None and self._last is None:
             return False, "there is no episode to label: nothing was recorded since this node was activated", ""
-        before = episode.metadata if episode is not None else self._last[1]  # type: ignore[index]
-        joined = "\n".join(text for text in (before.notes, notes) if text)
-        values = {"outcome": outcome, "instruction": instruction or before.instruction, "notes": joined}
         if episode is not None:
             episode.labelled = True
-            episode.change(**values)
+            episode.change(**joined_label(episode.metadata, outcome, instruction, notes))
             return True, f"{episode.name} is a {outcome}", str(episode.bag.path)
-        path, _, entry = self._last  # type: ignore[misc]
-        after = EpisodeMetadata(**{**before.model_dump(), **values})
-        listed = Recording(**{**entry.model_dump(), "outcome": outcome, "instruction": after.instruction})
+        name, path = self._last.metadata.name, str(self._last.path)
         try:
-            describe(path, to_custom_data(after))
-            list_recording(self.settings.folder, listed)
+            self._last = self._last.relabelled(joined_label(self._last.metadata, outcome, instruction, notes))
         except (OSError, RuntimeError, ValueError) as error:
-            return False, f"{after.name} was not labelled: {error}", str(path)
-        self._last = (path, after, listed)
-        return True, f"{after.name} is a {outcome}", str(path)
+            return False, f"{name} was not labelled: {error}", path
+        return True, f"{name} is a {outcome}", path
 
     def tick(self) -> None:
         """Twice a second: look at the disk, the rates and the clock, and keep a fault."""
+        self.settings.folder.mkdir(parents=True, exist_ok=True)  # somebody may have moved it away
         self.free_bytes = shutil.disk_usage(self.settings.folder).free
         episode = self.episode
         if episode is not None:
@@ -270,18 +262,22 @@ class Desk:
             return
         folder = self.settings.folder / FAULTS
         name = new_name(folder, "fault")
-        begin_ns = time.time_ns() - round((self.settings.black_box_s + AFTER_FAULT_S) * NS)
-        values = {"name": name, "source": "black box", "outcome": "unknown", "notes": reason}
+        begin_ns = max(time.time_ns() - self._span_ns, self._memory.oldest_ns)
+        values = {"name": name, "source": "black box", "notes": reason}
+        last = self._last
         try:
-            with self._lock:
-                episode = self._open(folder, values, max(begin_ns, self._memory.oldest_ns))
-            episode.judged = False
-            episode.broken.append(f"kept by the black box, not an episode: the arm went to FAULT: {reason}")
-            last = self._last
-            self._finish(episode)
-            self._last = last
+            episode = self._open(folder, values, begin_ns)
         except OSError as error:
             self._log.error(f"the black box is not kept: {error}")
+            return
+        episode.judged = False
+        episode.broken.append(f"kept by the black box, not an episode: the arm went to FAULT: {reason}")
+        with self._lock:
+            latched, recent = self._memory.latched_at(begin_ns), self._memory.since(begin_ns)
+        episode.keep(latched)
+        episode.take(recent)
+        self._finish(episode)
+        self._last = last
 
     def close(self) -> None:
         """End the episode, and the worker after it."""
@@ -309,16 +305,10 @@ class Desk:
 
     def status(self) -> EpisodeStatus:
         """What it is doing, without the header; from any thread."""
-        message, episode = EpisodeStatus(free_space_gb=self.free_bytes / GB), self.episode
-        if episode is not None:
-            message.state, message.episode, message.path = EpisodeStatus.RECORDING, episode.name, str(episode.bag.path)
-            message.duration, message.messages, message.bytes = episode.duration_s, episode.messages, episode.bytes
-            message.bad = bool(self.late or episode.broken)
-            message.reason = "; ".join([*episode.broken, *self.late]) or "recording"
-        elif refusal := self.no_room() or self.trouble:
-            message.state, message.reason = EpisodeStatus.REFUSED, refusal
-        else:
-            message.state, message.reason = EpisodeStatus.IDLE, "waiting for a goal" if self.settings.auto else "idle"
-            if self._awaited:
-                message.reason += f"; nothing yet on {', '.join(sorted(self._awaited))}"
+        refusal = self.no_room() or self.trouble
+        waiting = "waiting for a goal" if self.settings.auto else "idle"
+        if self._awaited:
+            waiting += f"; nothing yet on {', '.join(sorted(self._awaited))}"
+        message = status_of(self.episode, self.late, refusal, waiting)
+        message.free_space_gb = self.free_bytes / GB
         return message

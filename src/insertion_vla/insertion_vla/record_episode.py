@@ -13,8 +13,8 @@ from insertion_vla_core.recording_index import Recording, list_recording, record
 from rclpy.serialization import deserialize_message
 
 from insertion_vla.record_reception import Received
-from insertion_vla.record_writer import BagThread
-from insertion_vla_interfaces.msg import ActionChunk, ForceSamples
+from insertion_vla.record_writer import BagThread, describe
+from insertion_vla_interfaces.msg import ActionChunk, EpisodeStatus, ForceSamples
 
 NS = 1_000_000_000
 CLOCK_STEP_S = 0.3
@@ -105,7 +105,7 @@ class Episode:
             self._clock_s += step_s
             self.broken.append(f"the wall clock was set by {step_s:+.2f} s: synchronise it before recording")
 
-    def finish(self, parameters: Mapping[str, Any]) -> Recording:
+    def finish(self, parameters: Mapping[str, Any]) -> "Finished":
         """Close the bag and put the episode on the list of its folder.
 
         Raises:
@@ -124,7 +124,52 @@ class Episode:
         duration_s = max(0.0, (end_ns - self.start_ns) / NS)
         entry = recording(self.metadata, self.name, self.start_ns, duration_s, self.messages, self.bytes)
         list_recording(self.bag.path.parent, entry)
-        return entry
+        return Finished(self.bag.path, self.metadata, entry)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An episode that is closed: its bag, what that says of itself, and its entry in the list."""
+
+    path: Path
+    metadata: EpisodeMetadata
+    entry: Recording
+
+    def relabelled(self, label: Mapping[str, str]) -> "Finished":
+        """The same with another label, in the bag and in the list.
+
+        Raises:
+            OSError, RuntimeError, ValueError: the bag or the list cannot be written.
+        """
+        metadata = EpisodeMetadata(**{**self.metadata.model_dump(), **label})
+        values = {"outcome": metadata.outcome, "instruction": metadata.instruction}
+        entry = Recording(**{**self.entry.model_dump(), **values})
+        describe(self.path, to_custom_data(metadata))
+        list_recording(self.path.parent, entry)
+        return Finished(self.path, metadata, entry)
+
+
+def joined_label(before: EpisodeMetadata, outcome: str, instruction: str, notes: str) -> dict[str, str]:
+    """A label over what is known: the instruction stays unless another is given, notes are appended."""
+    joined = "\n".join(text for text in (before.notes, notes) if text)
+    return {"outcome": outcome, "instruction": instruction or before.instruction, "notes": joined}
+
+
+def status_of(episode: Episode | None, late: list[str], refusal: str, waiting: str) -> EpisodeStatus:
+    """The status of a recorder: it records, or cannot, or waits; one sentence each."""
+    if episode is None:
+        state = EpisodeStatus.REFUSED if refusal else EpisodeStatus.IDLE
+        return EpisodeStatus(state=state, reason=refusal or waiting)
+    return EpisodeStatus(
+        state=EpisodeStatus.RECORDING,
+        episode=episode.name,
+        path=str(episode.bag.path),
+        duration=episode.duration_s,
+        messages=episode.messages,
+        bytes=episode.bytes,
+        bad=bool(late or episode.broken),
+        reason="; ".join([*episode.broken, *late]) or "recording",
+    )
 
 
 def _clock_offset_s() -> float:

@@ -5,19 +5,17 @@ from collections.abc import Collection
 
 from insertion_vla.record_reception import Received
 
-NS = 1_000_000_000
-
 
 class Memory:
     """The last seconds of all topics, bounded in bytes too; and the newest message of each latched topic.
 
     Args:
-        span_s: how long messages are kept.
+        span_ns: how long messages are kept.
         most_bytes: with more, the oldest go earlier.
     """
 
-    def __init__(self, span_s: float, most_bytes: int) -> None:
-        self._span_ns = round(span_s * NS)
+    def __init__(self, span_ns: int, most_bytes: int) -> None:
+        self._span_ns = span_ns
         self._most = most_bytes
         self._messages: deque[Received] = deque()
         self._bytes = 0

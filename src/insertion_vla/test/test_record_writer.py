@@ -97,7 +97,7 @@ def test_a_disk_that_runs_full_in_mid_write_leaves_a_bag_that_can_be_read(tmp_pa
 
 
 def test_memory_is_bounded_in_time_and_bytes_and_keeps_what_is_latched():
-    memory = Memory(1.0, 50_000)
+    memory = Memory(NS, 50_000)
     latched = Received("/latched", b"old", NS // 2, 7)
     memory.extend([latched], {"/latched"})
     memory.extend(blobs(300, 100), {"/latched"})
