@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from insertion_vla_core.strict_yaml import parse_strict
+from insertion_vla_policy.backbones.folder import load_backbone_folder
 from insertion_vla_policy.backbones.qwen_load import load_qwen
 from insertion_vla_policy.backbones.qwen_settings import PROMPT, QwenSettings
 from insertion_vla_policy.protocol import Image
@@ -147,6 +149,12 @@ def test_an_adapter_changes_the_features_as_peft_does(folder: Path, images: list
     assert np.abs(merged - plain_tokens).max() > 0.01
     assert np.abs(merged - with_peft).max() < 1e-4
     assert loaded.model_hash != plain.model_hash
+
+    written = settings(folder, adapter="adapter").model_dump(mode="json")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(written))
+    beside = load_backbone_folder(tmp_path)
+    assert beside.model_hash == loaded.model_hash, "a folder's paths start at the folder"
+    assert np.array_equal(beside.encode(images, SENTENCE).tokens, merged)
 
     with pytest.raises(ValueError, match="adapter .* to fit the model; .* tensors do not"):
         load_qwen(settings(folder, layer=1, adapter=str(tmp_path / "adapter")))

@@ -1,4 +1,4 @@
-"""Frame sets on disk: shards of a hundred, drawn once, in processes, and resumed where a run was stopped.
+"""Frame sets on disk: shards of up to a hundred, drawn once, in processes, and resumed where a run was stopped.
 
 A shard is one safetensors file with the JPEGs as one run of bytes and the truth beside them. A shard appears whole
 (written aside, then renamed), so what is there is finished; its header says which seeds it holds, and a shard that says
@@ -28,18 +28,20 @@ VIEWS, COLOURS = len(scene.VIEWS), len(scene.COLOURS)
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard to draw: seeds from `first` on."""
+    """A shard to draw: `count` seeds from `first` on."""
 
     folder: Path
     randomisation: Randomisation
     first: int
+    count: int
 
     @property
     def path(self) -> Path:
-        return self.folder / f"{self.randomisation}_{self.first:08d}.safetensors"
+        return self.folder / f"{self.randomisation}_{self.first:08d}_{self.count:03d}.safetensors"
 
     def header(self) -> dict[str, str]:
-        return {"format": FORMAT, "randomisation": self.randomisation, "first": str(self.first), "count": str(SHARD)}
+        kind = {"format": FORMAT, "randomisation": self.randomisation}
+        return kind | {"first": str(self.first), "count": str(self.count)}
 
 
 def generate(folder: Path, randomisation: Randomisation, first: int, count: int, processes: int = 1) -> list[Path]:
@@ -48,32 +50,31 @@ def generate(folder: Path, randomisation: Randomisation, first: int, count: int,
     Args:
         folder: made if it does not exist.
         randomisation: "train" or "heldout".
-        first, count: of the seeds, multiples of SHARD.
+        first, count: of the seeds.
         processes: at a time.
 
     Raises:
-        ValueError: seeds that do not fill shards, or a file that is not the shard its name promises.
+        ValueError: a file that is not the shard its name promises.
     """
-    if count < SHARD or count % SHARD or first < 0 or first % SHARD:
-        raise ValueError(f"expected seeds in whole shards of {SHARD}, got {count} from {first}: round to {SHARD}s")
     folder.mkdir(parents=True, exist_ok=True)
-    shards = [Shard(folder, randomisation, seed) for seed in range(first, first + count, SHARD)]
+    end = first + count
+    shards = [Shard(folder, randomisation, seed, min(SHARD, end - seed)) for seed in range(first, end, SHARD)]
     for shard in shards:
         if shard.path.exists():
             _check(shard.path, shard.header())
     missing = [shard for shard in shards if not shard.path.exists()]
     if missing:
-        with Progress(f"frames ({randomisation})", len(missing) * SHARD, "set") as progress:
+        with Progress(f"frames ({randomisation})", sum(shard.count for shard in missing), "set") as progress:
             with multiprocessing.get_context("spawn").Pool(min(processes, len(missing))) as pool:
-                for _ in pool.imap_unordered(draw, missing):
-                    progress.advance(SHARD)
+                for drawn in pool.imap_unordered(draw, missing):
+                    progress.advance(drawn)
     return [shard.path for shard in shards]
 
 
-def draw(shard: Shard) -> None:
-    """Draws one shard and puts it in its place."""
+def draw(shard: Shard) -> int:
+    """Draws one shard, puts it in its place and returns how many sets it holds."""
     bench = KeypointScene(shard.randomisation)
-    sets = [bench.frame_set(seed) for seed in range(shard.first, shard.first + SHARD)]
+    sets = [bench.frame_set(seed) for seed in range(shard.first, shard.first + shard.count)]
     jpegs = [jpeg for one in sets for jpeg in one.jpegs]
     aside = shard.path.with_suffix(".part")
     save_file(
@@ -89,6 +90,7 @@ def draw(shard: Shard) -> None:
         shard.header(),
     )
     aside.replace(shard.path)
+    return shard.count
 
 
 def _check(path: Path, header: dict[str, str]) -> None:

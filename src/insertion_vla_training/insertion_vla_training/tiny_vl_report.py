@@ -62,19 +62,27 @@ def measure(folder: Path, frames: KeypointSet, calibration: Path) -> dict[str, f
     figures = {}
     for (view, kind), values in errors.items():
         name = f"{view} {('mouth', 'rear ring')[kind]}"
-        figures[f"{name}: error [px], median"] = float(np.median(values))
-        figures[f"{name}: error [px], 95 %"] = float(np.quantile(values, 0.95))
+        figures[f"{name}: error [px], median"] = _quantile(values, 0.5)
+        figures[f"{name}: error [px], 95 %"] = _quantile(values, 0.95)
     return figures | {
-        "key points in plain view that are found [%]": 100.0 * statistics.fmean(found),
-        "mouths on a wrong trocar [%]": 100.0 * statistics.fmean(wrong),
-        "false alarms when no trocar is named [%]": 100.0 * statistics.fmean(false_alarms),
+        "key points in plain view that are found [%]": _percent(found),
+        "mouths on a wrong trocar [%]": _percent(wrong),
+        "false alarms when no trocar is named [%]": _percent(false_alarms),
         "sets that give a tube [%]": 100.0 * len(mouths) / (len(frames) * len(scene.COLOURS)),
-        "mouth in space [mm], median": float(np.median(mouths)) if mouths else float("nan"),
-        "mouth in space [mm], 95 %": float(np.quantile(mouths, 0.95)) if mouths else float("nan"),
-        "axis [deg], median": float(np.median(axes)) if axes else float("nan"),
-        "axis [deg], 95 %": float(np.quantile(axes, 0.95)) if axes else float("nan"),
+        "mouth in space [mm], median": _quantile(mouths, 0.5),
+        "mouth in space [mm], 95 %": _quantile(mouths, 0.95),
+        "axis [deg], median": _quantile(axes, 0.5),
+        "axis [deg], 95 %": _quantile(axes, 0.95),
         "time for one set on this machine [ms], median": 1e3 * statistics.median(times),
     }
+
+
+def _percent(cases: list[bool]) -> float:
+    return 100.0 * statistics.fmean(cases) if cases else float("nan")
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return float(np.quantile(values, share)) if values else float("nan")
 
 
 def write_model(

@@ -24,7 +24,7 @@ from torch import nn
 
 from insertion_vla_training.keypoint_batch import Augmentation, Batch, make_batch
 from insertion_vla_training.keypoint_loss import keypoint_loss
-from insertion_vla_training.keypoint_set import COLOURS, SHARD, KeypointSet, generate
+from insertion_vla_training.keypoint_set import COLOURS, KeypointSet, generate
 from insertion_vla_training.progress import Progress
 from insertion_vla_training.tiny_vl_report import measure, write_model
 from insertion_vla_training.tiny_vl_state import load_state, save_state
@@ -145,7 +145,7 @@ class _Log:
 
 def work(given: argparse.Namespace) -> int:
     """Draw what is missing, train, measure, write."""
-    if given.sets * SHARD > VALIDATION_SEED or min(given.sets, given.validate, given.steps, given.batch) < 1:
+    if given.sets > VALIDATION_SEED or min(given.sets, given.validate, given.steps, given.batch) < 1:
         raise ValueError(f"expected 1 to {VALIDATION_SEED} sets, a step, and a batch of 1 at least: check the numbers")
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(given.threads)
