@@ -7,6 +7,7 @@ import shutil
 
 import av
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import zarr
@@ -14,6 +15,7 @@ from episode_rig import INSTRUCTION, messages
 from export_rig import make_store, two_episodes, with_pictures, without
 from insertion_vla_core.observation import Observation
 from insertion_vla_training.export import main
+from insertion_vla_training.exporters import lerobot_layout
 from insertion_vla_training.import_ import main as import_main
 from insertion_vla_training.offline import replay
 from insertion_vla_training.store import Store
@@ -186,6 +188,17 @@ def test_videos_hold_the_frames_at_their_times_and_come_back(tmp_path, store, ex
     assert episodes[0][f"videos/{key}/to_timestamp"] == episodes[1][f"videos/{key}/from_timestamp"]
     assert import_main([str(tmp_path / "lerobot"), "--to", str(tmp_path / "bags")]) == 0
     assert len(list((tmp_path / "bags").iterdir())) == 2
+
+
+def test_large_data_sets_fall_into_several_files(tmp_path, store, exported, monkeypatch):
+    monkeypatch.setattr(lerobot_layout, "DATA_FILE_MB", 0)
+    assert main(["lerobot", str(store.path), "--to", str(tmp_path / "lerobot")]) == 0
+    files = sorted(path.name for path in (tmp_path / "lerobot/data/chunk-000").iterdir())
+    assert files == ["file-000.parquet", "file-001.parquet"]
+    assert [episode["data/file_index"] for episode in described(tmp_path / "lerobot")] == [0, 1]
+    second = pq.read_table(tmp_path / "lerobot/data/chunk-000/file-001.parquet", partitioning=None)
+    assert second == table(exported).filter(pc.field("episode_index") == 1)
+    assert import_main([str(tmp_path / "lerobot"), "--to", str(tmp_path / "bags")]) == 0
 
 
 def test_a_gap_ends_an_episode_and_nothing_is_filled_in(tmp_path):

@@ -232,6 +232,22 @@ def test_hdf5_chunks_do_not_know_what_was_measured_later(tmp_path, hdf5):
     np.testing.assert_array_equal(other.chunks(other.episodes()[0])["data"][same], expected[same])
 
 
+def test_hdf5_with_images_and_sensor_at_the_top_is_the_same(tmp_path, hdf5):
+    store, _ = hdf5
+    (tmp_path / "in").mkdir()
+    write_hdf5(tmp_path / "in" / "episode_1.h5", seed=3, zeros=2)
+    with h5py.File(tmp_path / "in" / "episode_1.h5", "r+") as file:
+        for name in ("images", "sensor"):
+            file.move(f"observations/{name}", name)
+    other = imported(tmp_path, "--rate-hz", 15, code=1)
+    assert other.episodes()[0].counts == store.episodes()[0].counts
+    forces = [each.stream("force_raw", each.episodes()[0]) for each in (store, other)]
+    np.testing.assert_array_equal(forces[0].values, forces[1].values)
+    expected = force_samples(2.0, 3)[1][: round(20 / 15 * 650)].astype(np.float16)
+    np.testing.assert_array_equal(forces[0].values[:, 0], expected)
+    assert np.diff(forces[0].stamps).std() < 1e3  # evenly spread, up to the rounding of doubles
+
+
 def test_state_diffusion_zarr_and_moveit_arrive_row_by_row(tmp_path):
     (tmp_path / "in").mkdir()
     state, action = write_dp_zarr(tmp_path / "in" / "pen.zarr", (12, 9), seed=5)

@@ -8,8 +8,11 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from insertion_vla_training.bag import BagReader
 from insertion_vla_training.import_ import main
+from insertion_vla_training.importers.safe_files import jpeg_size
 from legacy_rig import (
     ROBOT_HEAD,
     START_S,
@@ -336,6 +339,22 @@ def test_faulty_hdf5_is_refused_and_the_rest_is_done(tmp_path, capsys, fault, te
     assert run(tmp_path, "--rate-hz", 15) == 1
     said = capsys.readouterr().err
     assert all(text in said for text in texts) and (tmp_path / "bags" / "episode_2").exists()
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_damaged_picture_is_refused_whatever_its_bytes_are(data):
+    picture = bytearray(jpeg(1))
+    for _ in range(data.draw(st.integers(1, 8))):
+        picture[data.draw(st.integers(2, len(picture) - 3))] = data.draw(st.integers(0, 255))
+    cut_at = data.draw(st.integers(0, len(picture) - 1))
+    try:
+        width, height = jpeg_size(bytes(picture))
+        assert 16 <= width <= 8192 and 16 <= height <= 8192
+    except ValueError:
+        pass
+    with pytest.raises(ValueError, match="expected a"):
+        jpeg_size(bytes(picture[:cut_at]).removesuffix(b"\xff\xd9"))
 
 
 def test_unknown_recordings_and_flags_are_refused(tmp_path, capsys):

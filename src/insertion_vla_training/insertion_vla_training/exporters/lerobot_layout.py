@@ -66,7 +66,8 @@ def index_features() -> dict[str, Any]:
 
 def data_schema(features: dict[str, Any]) -> pa.Schema:
     """The columns of the data files, with the note by which the `datasets` library knows images."""
-    fields, known = [], {}
+    fields: list[pa.Field] = []
+    known: dict[str, Any] = {}
     for name, feature in features.items():
         dtype = feature["dtype"]
         if dtype == "video":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -25,9 +26,9 @@ class VideoFile:
             )
         path.parent.mkdir(parents=True)
         self._container = av.open(str(path), "w", format="mp4")
-        self._video = self._container.add_stream(
-            CODEC, rate=fps, options={"crf": QUALITY, "g": str(KEY_EVERY), "threads": "1", "bf": "0"}
-        )
+        options = {"crf": QUALITY, "g": str(KEY_EVERY), "threads": "1", "bf": "0"}
+        video: Any = self._container.add_stream(CODEC, rate=fps, options=options)
+        self._video = video
         self._video.width, self._video.height, self._video.pix_fmt = width, height, PIXELS
         self._video.codec_context.time_base = Fraction(1, fps)
         self.frames = 0

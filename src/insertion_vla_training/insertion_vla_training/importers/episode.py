@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from insertion_vla_core.contract import Contract, parse_contract
+from insertion_vla_core.contract import ActionSpec, Contract, ImageStream, Stream, parse_contract
 from insertion_vla_core.episode_metadata import EpisodeMetadata, to_custom_data
 
 from insertion_vla_training.bag_writer import BagWriter
@@ -86,7 +86,11 @@ Found = tuple[list[Episode], list[str]]  # episodes, and why others cannot be im
 
 def topic_types(contract: Contract) -> dict[str, str]:
     """Type by relative topic."""
-    sources = (*contract.observations, *contract.images, contract.action)
+    sources: tuple[Stream | ImageStream | ActionSpec, ...] = (
+        *contract.observations,
+        *contract.images,
+        contract.action,
+    )
     return {source.topic: source.type for source in sources}
 
 

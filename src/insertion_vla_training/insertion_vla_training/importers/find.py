@@ -47,9 +47,9 @@ def find_episodes(paths: Sequence[Path], options: Options) -> Found:
             known = "; ".join(known.name for known in FORMATS)
             problems.append(f"{path}: expected one of the known recordings ({known}), found none; name another path")
     found = []
-    for known in FORMATS:
-        if known.name in places:
-            episodes, wrong = known.episodes(places[known.name], options)
+    for kind in FORMATS:
+        if kind.name in places:
+            episodes, wrong = kind.episodes(places[kind.name], options)
             found += episodes
             problems += wrong
     return found, problems

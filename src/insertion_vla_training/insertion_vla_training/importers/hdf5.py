@@ -178,7 +178,7 @@ def _add_robot(
         raise ValueError(f"{path}: expected robot states, got none that can be used; remove the file")
     found = poses_from_mm_deg(np.where(known[:, None], poses, 0.0))
     stamps = to_ns(times)
-    for row in np.flatnonzero(known):
+    for row in np.flatnonzero(known).tolist():
         stamp = int(stamps[row])
         position = np.radians(joints[row])
         encode = partial(messages.joint_state, stamp, contracts.JOINT_NAMES, position)

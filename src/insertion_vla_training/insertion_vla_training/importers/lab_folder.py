@@ -21,13 +21,18 @@ from insertion_vla_training.importers.force_npz import read_force_npz
 from insertion_vla_training.importers.robot_csv import RobotRows, read_robot_csv
 from insertion_vla_training.importers.safe_files import is_pickle
 
-OLD_PREFIXES, NEW_PREFIX = ("recv_all_", "data_collection_"), "episode_"
+ROBOT_FILES, FORCE_FILES = ("robot_state_*.csv", "robot_states.csv"), ("sensor_data_*.npz", "sensor_data.npz")
+PARTS = (*ROBOT_FILES, *FORCE_FILES, "View[0-9]*", "images/View[0-9]*", "data.pkl")
+NAMES = ("recv_all_", "data_collection_", "episode_")
 METADATA_BYTES = 1 << 20
 
 
 def matches(path: Path) -> bool:
-    """Whether it is such a folder."""
-    return path.is_dir() and path.name.startswith((*OLD_PREFIXES, NEW_PREFIX)) and not list(path.glob("*.mcap"))
+    """Whether it is such a folder: it has robot states, or its name and any other part of one."""
+    if not path.is_dir():
+        return False
+    wanted = PARTS if path.name.startswith(NAMES) else ROBOT_FILES
+    return any(next(path.glob(pattern), None) is not None for pattern in wanted)
 
 
 def episodes(paths: Sequence[Path], options: Options) -> Found:
@@ -54,7 +59,7 @@ def _read(path: Path, contract: str, options: Options) -> Imported:
     for file in sorted(child for child in path.rglob("*") if child.is_file() and child.suffix != ".jpg"):
         if is_pickle(file):
             result.problems.append(f"{file} is a pickle and was not opened; the other files were imported")
-    robot = read_robot_csv(_one(path, ("robot_state_*.csv", "robot_states.csv"), "robot states"))
+    robot = read_robot_csv(_one(path, ROBOT_FILES, "robot states"))
     result.problems += robot.problems
     result.entries += robot.entries()
     result.parameters["robot_offset_s"] = robot.offset_s
@@ -75,11 +80,10 @@ def _one(path: Path, patterns: tuple[str, ...], what: str) -> Path:
 
 
 def _add_force(path: Path, robot: RobotRows, options: Options, result: Imported) -> None:
-    patterns = ("sensor_data_*.npz", "sensor_data.npz")
-    if not any(file for pattern in patterns for file in path.glob(pattern)):
+    if not any(file for pattern in FORCE_FILES for file in path.glob(pattern)):
         result.notes.append("No force was recorded.")
         return
-    file = _one(path, patterns, "the force sensor")
+    file = _one(path, FORCE_FILES, "the force sensor")
     rows = read_force_npz(file, options.force_last)
     recorded = result.parameters.get("recorded_sensor_offset_s")
     offset_s = options.sensor_offset_s if options.sensor_offset_s is not None else recorded or 0.0

@@ -103,8 +103,9 @@ class _DataSet:
         return names[number] if before == 0 else f"{names[number]}_run{before + 1}"
 
     def sha256(self, number: int) -> str:
-        """Hash of an episode's rows; videos count by their size."""
-        digest = hashlib.sha256(f"{self._path.name} {self.rows[number]['length']}".encode())
+        """Hash of an episode's rows and of the sizes of its videos."""
+        videos = sorted(self._path.glob("videos/*/*/*.mp4"))
+        digest = hashlib.sha256(repr([file.stat().st_size for file in videos]).encode())
         table = self._table(number)
         for column in table.itercolumns():
             for value in column.to_pylist():

@@ -75,13 +75,13 @@ def pen_entries(place: str, states: PenStates) -> tuple[list[Entry], list[str]]:
     Raises:
         ValueError: quaternions are none.
     """
-    known = np.isfinite(states.joints).all(axis=1) & np.isfinite(states.poses).all(axis=1)
+    known = np.isfinite(np.concatenate([states.joints, states.poses], axis=1)).all(axis=1)
     problems = []
     if not known.all():
         problems.append(
             f"{place}: {int((~known).sum())} of {len(known)} rows hold no finite numbers; they are left out"
         )
-    lengths = np.linalg.norm(states.poses[known, 3:], axis=1)
+    lengths = np.asarray(np.linalg.norm(states.poses[known, 3:], axis=1))
     if len(lengths) and np.abs(lengths - 1.0).max() > QUATERNION_TOLERANCE:
         raise ValueError(
             f"{place}: expected unit quaternions x, y, z, w, got one of length "
@@ -89,7 +89,7 @@ def pen_entries(place: str, states: PenStates) -> tuple[list[Entry], list[str]]:
         )
     entries = []
     stamps = to_ns(states.times_s)
-    for row in np.flatnonzero(known):
+    for row in np.flatnonzero(known).tolist():
         stamp = int(stamps[row])
         encode = partial(messages.joint_state, stamp, contracts.JOINT_NAMES, states.joints[row], states.speeds[row])
         entries.append(Entry(stamp, "joint_states", encode))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 PICKLE_NAMES = (".pkl", ".pickle", ".pck")
 _PICKLE_PROTOCOLS = range(2, 6)
 _FRAME_MARKERS = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+SIDE_MIN, SIDE_MAX = 16, 8192  # as contracts take them
 _BARE_MARKERS = {0x01, *range(0xD0, 0xD8)}
 
 
@@ -136,6 +137,8 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
         marker = data[at + 1]
         if marker in _FRAME_MARKERS:
             height, width = struct.unpack_from(">HH", data, at + 5)
+            if not (SIDE_MIN <= width <= SIDE_MAX and SIDE_MIN <= height <= SIDE_MAX):
+                raise ValueError(f"expected an image of {SIDE_MIN} to {SIDE_MAX} pixels a side, got {width} x {height}")
             return width, height
         at += 2 if marker in _BARE_MARKERS else 2 + int(struct.unpack_from(">H", data, at + 2)[0])
     raise ValueError("expected a JPEG image, its head is damaged; copy it again")
