@@ -36,6 +36,7 @@ from insertion_vla_interfaces.msg import EpisodeStatus, SystemState  # noqa: E40
 
 INSTRUCTION = "insert the needle into the {} trocar"
 MOST_CPU_PERCENT = 25.0
+SETTLE_S = 2.0  # after a fault: arm and task agree again
 
 
 class Client(Node):
@@ -72,6 +73,7 @@ class Client(Node):
         if not result.result().result.success:
             print(f"  {result.result().result.reason}")
             self.spin_until(self.rearm.call_async(Trigger.Request()).done, 10.0)
+            self.spin_until(lambda: False, SETTLE_S)
         return result.result().result.success
 
 

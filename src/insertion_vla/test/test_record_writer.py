@@ -73,8 +73,14 @@ for first in range(0, 2000, 100):
 bag.close({"a": "c"})
 metadata = rosbag2_py.MetadataIo().read_metadata(str(bag.path))
 found = read(bag.path)
+subprocess.run(["mount", "-o", "remount,ro", sys.argv[1]], check=True)
+try:
+    refused = BagThread(Path(sys.argv[1]) / "next", TYPES, {}, 1000, lambda: None)
+except OSError as error:
+    refused = str(error)
 whole = found == [message.data for message in sent[: len(found)]]
-print(json.dumps([bag.failure, failed, len(found), whole, metadata.message_count, metadata.custom_data["a"], bag.lost]))
+counted, custom = metadata.message_count, metadata.custom_data["a"]
+print(json.dumps([bag.failure, failed, len(found), whole, counted, custom, bag.lost, refused]))
 """
 
 
@@ -83,17 +89,18 @@ def can_mount() -> bool:
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs user namespaces, for a small disk of its own")
-def test_a_disk_that_runs_full_in_mid_write_leaves_a_bag_that_can_be_read(tmp_path):
+def test_a_disk_that_runs_full_leaves_a_bag_that_can_be_read_and_one_that_is_read_only_is_refused(tmp_path):
     here = str(Path(__file__).parent)
     mount = 'mount -t tmpfs -o size=40m tmpfs "$1" && exec "$0" -c "$3" "$1" "$2"'
     command = ["unshare", "-rm", "bash", "-c", mount, sys.executable, str(tmp_path), here, FULL]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    failure, failed, found, whole, counted, custom, lost = json.loads(done.stdout.splitlines()[-1])
+    failure, failed, found, whole, counted, custom, lost, refused = json.loads(done.stdout.splitlines()[-1])
     assert "No space left" in failure and failed == [1]
     assert 600 < found < 1000 and whole
     assert (counted, custom) == (found, "c")
     assert lost[TOPIC] >= 1000
+    assert "Read-only file system" in refused
 
 
 def test_memory_is_bounded_in_time_and_bytes_and_keeps_what_is_latched():
