@@ -89,7 +89,7 @@ def _work(given: argparse.Namespace) -> int:
         )
     settings = _settings(given)
     seeds = range(given.seed, given.seed + given.episodes)
-    started_s = time.monotonic()
+    started_s, used_s = time.monotonic(), _cpu_s()
     collected: list[Collected] = []
     try:
         with Progress("collect", len(seeds), "episode") as progress:
@@ -105,7 +105,7 @@ def _work(given: argparse.Namespace) -> int:
                 "space and run the same command again to go on"
             ) from error
         raise
-    _report(given.out, collected, time.monotonic() - started_s)
+    _report(given.out, collected, time.monotonic() - started_s, _cpu_s() - used_s)
     return 1 if any(episode.bad for episode in collected) else 0
 
 
@@ -130,14 +130,17 @@ def _settings(given: argparse.Namespace) -> Settings:
     )
 
 
-def _report(out: Path, collected: Sequence[Collected], elapsed_s: float) -> None:
+def _cpu_s() -> float:
+    """Of this process and of its children that have ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def _report(out: Path, collected: Sequence[Collected], elapsed_s: float, cpu_s: float) -> None:
     new = [episode for episode in collected if not episode.there]
     simulated_s = sum(episode.duration_s for episode in new)
     good, bad = sum(e.outcome == "success" for e in collected), sum(e.bad for e in collected)
     print(f"{out}: {len(collected)} episodes, {good} successful, {bad} bad; {len(collected) - len(new)} were there")
     if new:
-        own, players = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu_s = own.ru_utime + own.ru_stime + players.ru_utime + players.ru_stime
         print(
             f"collected {simulated_s:.0f} s of simulation in {elapsed_s:.1f} s, "
             f"{simulated_s / cpu_s:.2g}x real time per core"

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from insertion_vla_core.calibration import load_calibration
 from insertion_vla_core.contract import parse_contract
 from insertion_vla_core.episode_metadata import EpisodeMetadata, to_custom_data
 from insertion_vla_core.limits import load_limits
+from insertion_vla_core.recording_index import list_recording, recording
 from insertion_vla_policy.registry import load_backbone
 from insertion_vla_sim.lockstep import Episode, Lockstep, instruction_for
 from insertion_vla_sim.lockstep_streams import START_NS, stamp_ns
@@ -109,6 +111,7 @@ def collect_episode(seed: int, settings: Settings, out: Path, stop: Callable[[],
         seed=seed,
         parameters={"collect": settings.parameters()},
         git_revision=settings.revision,
+        robot_calibration=(resources.files("insertion_vla_core") / "robots" / "meca500.yaml").read_text(),
         camera_calibration=calibration_file.read_text(encoding="utf-8"),
     )
     cameras = JpegCameras(make_renderer(backend="rays"), seed)
@@ -138,6 +141,7 @@ def collect_episode(seed: int, settings: Settings, out: Path, stop: Callable[[],
         changes |= {"bad": bool(verdict.reasons), "reasons": verdict.reasons}
         writer.close(to_custom_data(metadata.model_copy(update=changes)))
     cameras.close()
+    _list(out, name)
     return Collected(name, outcome, result.duration_s, bool(verdict.reasons), verdict.reasons)
 
 
@@ -150,6 +154,16 @@ def _play(play: Lockstep, stop: Callable[[], bool]) -> int:
         play.step()
         steps += 1
     return steps
+
+
+def _list(out: Path, name: str) -> None:
+    """Put the episode on the list of the folder, as the recorder does."""
+    reader = BagReader(out / name)
+    first_ns, last_ns = reader.span_ns()
+    messages = sum(topic.count for topic in reader.topics().values())
+    size_bytes = sum(file.stat().st_size for file in (out / name).iterdir())
+    duration_s = (last_ns - first_ns) / 1e9
+    list_recording(out, recording(reader.episode(), name, first_ns, duration_s, messages, size_bytes))
 
 
 def _there(bag: Path, seed: int) -> Collected:

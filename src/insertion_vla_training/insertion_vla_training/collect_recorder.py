@@ -26,7 +26,6 @@ STATE_EVERY = 5  # of 100 Hz
 # Delays from the stamp to the recorder as (least, mean of the rest) [s], measured on the live graph.
 ROBOT_S, FORCE_S, STATE_S, CHUNK_S = (0.0004, 0.0003), (0.0006, 0.0004), (0.0004, 0.0002), (0.0008, 0.0004)
 IMAGE_S, INFO_S, SAMPLE_S = (0.018, 0.004), (0.0002, 0.0001), (0.00012, 0.00006)
-ON_THE_WIRE_NS = 200_000  # from publishing to receiving
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ class BagRecorder:
         """Write what has arrived; whatever comes later arrives later."""
         while self._waiting and self._waiting[0][0] < now_ns:
             receive_ns, _, topic, data = heapq.heappop(self._waiting)
-            self._writer.write(f"/{topic}", data, receive_ns, receive_ns - ON_THE_WIRE_NS)
+            self._writer.write(f"/{topic}", data, receive_ns)
 
 
 def _views(contract: Contract) -> list[str]:
