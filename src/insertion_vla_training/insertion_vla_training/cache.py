@@ -16,9 +16,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from insertion_vla_policy.registry import load_backbone
 from insertion_vla_sim.config import find_config
 
+from insertion_vla_training.cache_backbone import make_backbone, views_of
 from insertion_vla_training.cache_build import build, plan, rank_and_world
 from insertion_vla_training.cache_features import FeatureCache
 from insertion_vla_training.cache_index import FEATURES, cache_root
@@ -38,9 +38,13 @@ def _build(given: argparse.Namespace) -> int:
     rank, world = rank_and_world()
     store, episodes, root = _opened(given)
     calibration = given.calibration or find_config() / "calibration" / "sim.yaml"
-    make = functools.partial(load_backbone, given.backbone, calibration)
-    views = tuple(given.views.split(",")) if given.views else tuple(image.name for image in store.contract.images)
-    folder = write_key(root / FEATURES, make_key(make(), store.contract, views, given.dtype))
+    make = functools.partial(make_backbone, given.backbone, calibration, given.device)
+    backbone = make()
+    views = tuple(given.views.split(",")) if given.views else views_of(backbone, store.contract)
+    folder = write_key(root / FEATURES, make_key(backbone, store.contract, views, given.dtype))
+    del backbone  # every process has its own
+    # A learned backbone takes the memory of a GPU and all cores by itself.
+    jobs = given.jobs or (1 if Path(given.backbone).expanduser().is_dir() else os.cpu_count() or 1)
     remove_leftovers(folder)
     todo = plan(store, episodes, root, FeatureCache(folder), rank, world)
     for sentence in todo.damaged:
@@ -48,7 +52,7 @@ def _build(given: argparse.Namespace) -> int:
     computed = sum(job.sets for job in todo.jobs)
     if todo.jobs:
         with Progress("cache", computed, "image set") as progress:
-            for job in build(store.path, folder, todo.jobs, make, given.jobs):
+            for job in build(store.path, folder, todo.jobs, make, jobs):
                 progress.advance(job.sets)
     elapsed_s = time.monotonic() - started_s
     of_rank = f" (rank {rank} of {world})" if world > 1 else ""
@@ -128,11 +132,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("--include-bad", action="store_true", help="also episodes that are flagged bad")
         command.add_argument("--include-failed", action="store_true", help="also episodes whose outcome is failure")
     command = made["build"]
-    command.add_argument("--backbone", required=True, help="name of a policy whose backbone computes the features")
+    command.add_argument("--backbone", required=True, help="name of a policy, or folder of a learned backbone")
     command.add_argument("--calibration", type=Path, help="camera calibration (the simulation's)")
-    command.add_argument("--views", help="views in the order of the backbone, with commas (all of the contract)")
+    command.add_argument("--views", help="views in the order of the backbone, with commas (its own)")
     command.add_argument("--dtype", choices=("f32", "f16"), default="f32", help="of the stored features (f32)")
-    command.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that compute (one per core)")
+    command.add_argument("--device", help="of a learned backbone, for example cpu or cuda (as its settings say)")
+    command.add_argument("--jobs", type=int, help="processes that compute (one per core; 1 for a learned backbone)")
     command = made["verify"]
     command.add_argument("--features", help="name as `cache list` says it (all there are)")
     command.add_argument("--label", choices=("chunks", "commands"), default="chunks", help="source of labels (chunks)")

@@ -12,6 +12,7 @@ from insertion_vla_core.strict_yaml import StrictModel
 from insertion_vla_policy.protocol import Backbone
 from pydantic import Field, ValidationError
 
+from insertion_vla_training.cache_backbone import details_of
 from insertion_vla_training.cache_sets import check_views
 from insertion_vla_training.episode_index import read_json, write_json
 
@@ -26,6 +27,7 @@ class CacheKey(StrictModel):
         views: in the order of the tokens.
         sizes: of each view, as "320x180".
         dtype: of the stored tokens.
+        details: the backbone's settings, for people; not part of the name.
     """
 
     model_id: str
@@ -33,11 +35,12 @@ class CacheKey(StrictModel):
     views: tuple[str, ...] = Field(strict=False)
     sizes: tuple[str, ...] = Field(strict=False)
     dtype: Literal["f32", "f16"]
+    details: dict[str, str] = Field(default_factory=dict)
 
     @property
     def folder_name(self) -> str:
         """Name of the model, for people, and a hash over everything."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        text = json.dumps(self.model_dump(mode="json", exclude={"details"}), sort_keys=True)
         name = "".join(c if c.isalnum() or c in "-_." else "_" for c in self.model_id.split("/")[-1])
         return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -60,6 +63,7 @@ def make_key(backbone: Backbone, contract: Contract, views: tuple[str, ...], dty
         views=views,
         sizes=tuple(sizes[view] for view in views),
         dtype=dtype,
+        details=details_of(backbone),
     )
 
 

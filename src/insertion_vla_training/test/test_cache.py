@@ -12,10 +12,13 @@ import time
 import cv2
 import numpy as np
 import pytest
+import torch
 import zarr
 from episode_rig import VIEWS
 from image_rig import Plain, cached, stored, with_pictures
 from insertion_vla_policy.backbones.color_keypoints import ColorKeypoints
+from insertion_vla_policy.backbones.tiny_net import TinyNet
+from insertion_vla_policy.backbones.tiny_vl import NetworkSizes, load_tiny_vl
 from insertion_vla_training.cache import main
 from insertion_vla_training.cache_features import FeatureCache
 from insertion_vla_training.cache_images import SetImages
@@ -25,6 +28,7 @@ from insertion_vla_training.cache_tensors import DamagedFile, TensorFile, write_
 from insertion_vla_training.dataset import TrainingSet
 from insertion_vla_training.dataset_episodes import DataSource
 from insertion_vla_training.store import Store
+from safetensors.torch import save_file
 
 SOUND = {"a": with_pictures(1.5, seed=1, aline_bins=0), "b": with_pictures(1.5, seed=2, aline_bins=0, live=False)}
 
@@ -96,6 +100,27 @@ def test_other_views_types_and_weights_are_other_folders(store, tmp_path):
     sources = [DataSource(store=str(store.path))]
     one, other = (TrainingSet(sources, "train", c.folder.name)[4]["features"] for c in (first, second))
     assert one.shape == other.shape and not np.array_equal(one, other)
+
+
+def test_a_learned_backbone_comes_from_its_folder_and_other_weights_are_another_cache(store, tmp_path, capsys):
+    model = tmp_path / "tiny"
+    model.mkdir()
+    (model / "config.yaml").write_text("backbone: tiny_vl\nviews: [side, front]\nwidth: 160\nheight: 96\n")
+    names = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_file(TinyNet(NetworkSizes().config()).state_dict(), model / "model.safetensors")
+        assert run("build", store.path, "--backbone", model) == 0
+        names.append(capsys.readouterr().out.split()[1].rstrip(":"))
+    assert run("verify", store.path) == 0 and capsys.readouterr().out.count("0 problems") == 2
+    assert names[0] != names[1] and all(name.startswith("tiny_vl-") for name in names)
+    key = json.loads((store.path / "cache" / "features" / names[0] / "key.json").read_text())
+    assert key["views"] == ["side", "front"] and key["details"]["width"] == "160"
+    sources, (episode, *_) = [DataSource(store=str(store.path))], store.episodes()
+    sets, _ = indexed_sets(store, episode, ("side", "front"), store.path / "cache")
+    expected = load_tiny_vl(model).encode(SetImages(store, episode, sets).load(3), episode.instruction)
+    features = TrainingSet(sources, "train", names[1]).episodes[0].features
+    assert np.array_equal(features.tokens(3), expected.tokens)
 
 
 def test_weights_that_change_while_it_runs_are_refused(store, tmp_path):
