@@ -11,6 +11,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
+
+from insertion_vla_core.episode_metadata import Outcome
 
 from insertion_vla_training.bag_metadata import FILE_NAME, from_custom_data, read_metadata
 from insertion_vla_training.importers.episode import HASH_KEY, SOURCE, Episode, Options, write_bag
@@ -112,6 +115,7 @@ def _work(given: argparse.Namespace) -> int:
         camera_offset_s=given.camera_offset_s,
         tool_frame=given.command_frame == "tool",
         instruction=given.instruction,
+        outcome=given.outcome,
     )
     try:
         tally = import_all(given.recordings, given.to, options)
@@ -137,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("recordings", nargs="+", type=Path, help="recordings, or folders of recordings")
     parser.add_argument("--to", type=Path, required=True, help="folder for the bags, one per episode")
     parser.add_argument("--instruction", default="", help="for episodes that carry none")
+    parser.add_argument("--outcome", choices=get_args(Outcome), default="unknown", help="of episodes that carry none")
     parser.add_argument("--rate-hz", type=float, help="of rows that have no times (10, or what the file says)")
     parser.add_argument(
         "--force-channel",

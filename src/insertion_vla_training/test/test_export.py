@@ -158,6 +158,11 @@ def test_lerobot_comes_back_equal_to_single_precision(tmp_path, store, exported)
             for name in STATE:
                 before, after = a.streams[name].valid()[1][-1], b.streams[name].values[-1]
                 np.testing.assert_array_equal(before.astype(np.float32), after.astype(np.float32))
+        for view in VIEWS:  # every image once, with its own time
+            before, after = store.images(view, was), back.images(view, now)
+            kept = [i for i in range(len(before)) if before.stamps[i] in set(after.stamps)]
+            assert len(after) == len(set(after.stamps)) >= 6
+            assert [before.blob(i) for i in kept] == [after.blob(i) for i in range(len(after))]
         was_chunks, now_chunks = store.chunks(was), back.chunks(now)
         same = np.isin(was_chunks["stamps"], now_chunks["stamps"])
         np.testing.assert_array_equal(was_chunks["data"][same, 0], now_chunks["data"][:, 0])

@@ -60,7 +60,7 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     write_recv_all(folder / "in" / "recv_all_1", seed=1, sender_ahead_s=3.7)
     write_recv_all(folder / "in" / "recv_all_2", seed=2, force=False, view5=False)
-    return imported(folder, "--instruction", "insert the needle")
+    return imported(folder, "--instruction", "insert the needle", "--outcome", "success")
 
 
 def test_robot_states_are_si_and_the_orientation_is_mobile_xyz(lab):
@@ -117,7 +117,8 @@ def test_what_a_policy_sees_does_not_hold_what_was_commanded(lab):
     assert [stream.name for stream in lab.contract.observations] == ["joints", "tool_pose", "force_raw"]
     assert lab.contract.action.topic not in {stream.topic for stream in lab.contract.observations}
     assert lab.metadata(lab.episode("recv_all_1")).source == "import"
-    assert lab.episode("recv_all_1").instruction == "insert the needle"
+    episode = lab.episode("recv_all_1")
+    assert (episode.instruction, episode.outcome) == ("insert the needle", "success")
 
 
 def test_an_angle_that_passes_180_degrees_is_no_jump(tmp_path):

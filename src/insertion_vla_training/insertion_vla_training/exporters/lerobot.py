@@ -275,10 +275,17 @@ def notes(plan: Plan) -> dict[str, Any]:
                 "start_ns": int(run.ticks_ns[0]),
                 "outcome": run.episode.outcome,
                 "split": run.episode.split,
+                "image_stamps_ns": {view.name: _image_stamps(plan.store, run, view.name) for view in plan.views},
             }
             for run in plan.runs
         ],
     }
+
+
+def _image_stamps(store: Store, run: Run, view: str) -> list[int]:
+    """When the image of each row was taken: cameras are slower than rows, so images repeat, and this tells."""
+    stamps = store.images(view, run.episode).stamps[run.images[view]]
+    return [int(stamp) for stamp in stamps]
 
 
 def _arrow(values: NDArray[Any]) -> Any:

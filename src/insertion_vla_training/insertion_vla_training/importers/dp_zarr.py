@@ -145,7 +145,7 @@ def _episode(path: Path, group: zarr.Group, rows: slice, contract: str, rate_hz:
     place = f"{path} [{rows.start}:{rows.stop}]"
     state = _read(group, STATE, rows).astype(np.float64)
     action = _read(group, ACTION, rows).astype(np.float64)
-    result = Imported(contract, instruction=options.instruction)
+    result = Imported(contract, options.instruction, options.outcome)
     states = states_of(state, regular_s(len(state), rate_hz))
     result.entries, result.problems = pen_entries(place, states)
     result.parameters |= {"times": "made", "rate_hz": rate_hz}

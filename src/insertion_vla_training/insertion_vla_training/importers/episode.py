@@ -36,7 +36,7 @@ class Options:
         force_scale, force_zero: N per sensor unit, and the sensor units of no force; None keeps sensor units.
         sensor_offset_s, camera_offset_s: receiver's minus sender's clock, where the recording does not tell.
         tool_frame: recorded motion commands are in axes of the tool, not of the base.
-        instruction: for episodes that carry none.
+        instruction, outcome: for episodes that carry none.
     """
 
     rate_hz: float | None = None
@@ -47,6 +47,7 @@ class Options:
     camera_offset_s: float | None = None
     tool_frame: bool = True
     instruction: str = ""
+    outcome: str = "unknown"
 
 
 @dataclass
@@ -55,17 +56,18 @@ class Imported:
 
     Attributes:
         contract: YAML of what these data have.
+        instruction, outcome: its label.
         entries: its messages, in any order.
-        instruction, outcome, notes: for its metadata.
+        notes: for its metadata.
         parameters: how it was imported (offsets, rates, channel order).
         problems: files or rows that could not be used, a sentence each; the rest was imported.
         reasons: why it is not fit for training.
     """
 
     contract: str
+    instruction: str
+    outcome: str
     entries: list[Entry] = field(default_factory=list)
-    instruction: str = ""
-    outcome: str = "unknown"
     notes: list[str] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)

@@ -132,7 +132,7 @@ def _sizes(file: h5py.File) -> dict[str, Size]:
 
 
 def _read(path: Path, contract: str, options: Options) -> Imported:
-    result = Imported(contract, instruction=options.instruction)
+    result = Imported(contract, options.instruction, options.outcome)
     with _opened(path) as file:
         joints = _numbers(file, "observations/qpos", Layout("f", (None, 6)))
         poses = _numbers(file, "observations/ee_pose", Layout("f", (len(joints), 6)))

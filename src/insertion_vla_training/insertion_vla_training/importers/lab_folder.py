@@ -55,7 +55,7 @@ def _hash(path: Path) -> str:
 
 
 def _read(path: Path, contract: str, options: Options) -> Imported:
-    result = Imported(contract, instruction=options.instruction)
+    result = Imported(contract, options.instruction, options.outcome)
     for file in sorted(child for child in path.rglob("*") if child.is_file() and child.suffix != ".jpg"):
         if is_pickle(file):
             result.problems.append(f"{file} is a pickle and was not opened; the other files were imported")

@@ -1,8 +1,8 @@
 """LeRobot data sets of version 3.0 that this workspace exported, taken back as bags.
 
-Others are refused: only meta/insertion_vla.json says which column is which stream, in which unit. Every row has the
-time of its tick; the action is a chunk of one row. Frames of videos are decoded and encoded as JPEG; images in the rows
-go on unchanged.
+Others are refused: only meta/insertion_vla.json says which column is which stream, in which unit, and when images were
+taken. Numbers have the time of their tick; the action is a chunk of one row. Frames of videos are decoded and encoded
+as JPEG; images in the rows go on unchanged.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class _DataSet:
         """One episode."""
         row, noted = self.rows[number], self._notes["episodes"][number]
         task = row["tasks"][0] if row["tasks"] else ""
-        result = Imported(self._contract, instruction=task or options.instruction, outcome=str(noted["outcome"]))
+        result = Imported(self._contract, task or options.instruction, str(noted["outcome"]))
         table = self._table(number)
         ticks = int(noted["start_ns"]) + np.arange(table.num_rows, dtype=np.int64) * round(NS / self._fps)
         values = self._values(table)
@@ -124,11 +124,13 @@ class _DataSet:
         result.entries += self._chunks(ticks.tolist(), values, _matrix(table, layout.ACTION), number)
         for view in self._notes["views"]:
             jpegs = self._jpegs(table, row, layout.IMAGES + view)
-            result.entries += [
-                Entry(tick, f"{view}/image_raw/compressed", partial(messages.image, tick, jpeg))
-                for tick, jpeg in zip(ticks.tolist(), jpegs, strict=True)
-            ]
-        result.notes.append("Rows have the times of their ticks, not those of their measurement.")
+            stamps = [int(stamp) for stamp in noted["image_stamps_ns"][view]]
+            topic = f"{view}/image_raw/compressed"
+            for index, (tick, stamp, jpeg) in enumerate(zip(ticks.tolist(), stamps, jpegs, strict=True)):
+                # An image that several rows show was taken once, and had arrived by the first of them.
+                if index == 0 or stamp != stamps[index - 1]:
+                    result.entries.append(Entry(tick, topic, partial(messages.image, stamp, jpeg)))
+        result.notes.append("Numbers have the times of their ticks, not those of their measurement.")
         result.parameters |= {"data_set": self._path.name, "rate_hz": float(self._fps)}
         return result
 
@@ -203,7 +205,7 @@ class _DataSet:
             if s.field != DERIVED_FIELD
         ]
         images = [
-            {**view.model_dump(mode="json"), "rate_hz": rate_hz, "max_age_s": 1.5 / rate_hz, "optional": True}
+            {**view.model_dump(mode="json"), "optional": True}
             for view in source.images
             if view.name in self._notes["views"]
         ]

@@ -58,7 +58,7 @@ def _read(path: Path, contract: str, options: Options) -> Imported:
         np.tile(arrays["pen_position"], (count, 1)),
         np.tile(arrays["pen_axis"], (count, 1)),
     )
-    result = Imported(contract, instruction=options.instruction)
+    result = Imported(contract, options.instruction, options.outcome)
     result.parameters["times"] = "relative to 1 January 2000" if relative else "recorded"
     result.notes.append("States of a plan: no commands were recorded.")
     result.entries, result.problems = pen_entries(str(path), states)
