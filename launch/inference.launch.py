@@ -7,7 +7,7 @@ manager, which brings up the nodes of every machine.
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from insertion_vla_policy.registry import policy_names
+from insertion_vla_policy.registry import is_folder, policy_names
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
@@ -17,11 +17,16 @@ from launch import LaunchDescription
 
 SHARE = Path(get_package_share_directory("insertion_vla"))
 SCRIPTED = "scripted"  # the simulation's expert with privileged state, to collect data
+LOADING_S = 180.0  # a node that loads, compiles and checks a model may take so long to configure
 LATE = "nice -n 5"  # what may be late gives way to force, robot and actions on a small machine
 PORTS = {"front": 5561, "side": 5562, "hand": 5563}
 ARGUMENTS = (
     ("hardware", "sim", "sim, meca500 or ros2_control"),
-    ("policy", "visual_servo", f"{', '.join(policy_names())}, or {SCRIPTED} (simulation only: privileged state)"),
+    (
+        "policy",
+        "visual_servo",
+        f"{', '.join(policy_names())}, the folder of a checkpoint, or {SCRIPTED} (simulation only: privileged state)",
+    ),
     ("instruction", "", "run this goal once everything is active; empty: wait for run_insertion goals"),
     ("cameras", "front,side,hand", "camera views to start and to feed to the policy"),
     ("hosts", "robot,cameras,sensor,inference", "parts that run on this machine"),
@@ -49,7 +54,7 @@ def stack(context) -> list:
     """Checks every argument, then names the processes of this machine; raises one sentence on a bad value."""
     given = context.launch_configurations
     hardware = check.one_of("hardware", given["hardware"], check.HARDWARE)
-    policy = check.one_of("policy", given["policy"], (*policy_names(), SCRIPTED))
+    policy = check.policy(given["policy"], (*policy_names(), SCRIPTED))
     parts = check.some_of("hosts", given["hosts"], check.PARTS)
     views = check.some_of("cameras", given["cameras"], check.VIEWS)
     scripted, simulated = policy == SCRIPTED, hardware == "sim"
@@ -96,7 +101,8 @@ def stack(context) -> list:
         actions.append(node("task"))
         actions += _people(given, common["namespace"])
         # The last to start is the first that launch tells to end: it then knows why the others go.
-        actions.append(node("lifecycle_manager", node_names=managed, autostart=autostart))
+        patience = {"transition_timeout_s": LOADING_S} if is_folder(policy) else {}
+        actions.append(node("lifecycle_manager", node_names=managed, autostart=autostart, **patience))
     if given["record"]:
         # Not managed: an insertion does not depend on it.
         folder = str(Path(given["record"]).expanduser().absolute())

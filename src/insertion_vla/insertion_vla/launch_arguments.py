@@ -30,6 +30,16 @@ def one_of(name: str, value: str, choices: Sequence[str]) -> str:
     return value
 
 
+def policy(value: str, names: Sequence[str]) -> str:
+    """The name of a policy, or the absolute path of its folder."""
+    path = Path(value).expanduser().absolute()
+    if value not in names and path.is_dir():
+        return str(path)
+    if "/" in value:
+        raise ValueError(f"policy: expected the folder of a checkpoint, there is none at {path}: check the path")
+    return one_of("policy", value, names)
+
+
 def some_of(name: str, value: str, choices: Sequence[str]) -> list[str]:
     """A comma-separated selection in the order of the choices; no choice twice."""
     given = [item.strip() for item in value.split(",") if item.strip()]

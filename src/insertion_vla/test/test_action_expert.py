@@ -53,7 +53,7 @@ class Expert:
 class Lab:
     """Sensors and task of the test, and the action_expert node."""
 
-    def __init__(self, graph: Graph, expert: Expert) -> None:
+    def __init__(self, graph: Graph, expert: Expert | None, **parameters) -> None:
         self.graph, self.expert = graph, expert
         self.silent: set[str] = set()
         self.goal, self.permit = "", True
@@ -68,7 +68,7 @@ class Lab:
         self._task = node.create_publisher(TaskState, "task/state", qos.STATE)
         self._beat, self._force_ns = 0, 0
         node.create_timer(0.01, self._pump)
-        self.node = self.add()
+        self.node = self.add(**parameters)
         graph.call(self.node.trigger_configure)
         graph.call(self.node.trigger_activate)
         assert self.node.phase == "active", self.node.problem
@@ -129,7 +129,7 @@ class Lab:
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     expert = Expert()
-    monkeypatch.setattr(action_expert, "load_expert", lambda name, calibration: expert)
+    monkeypatch.setattr(action_expert, "load_expert", lambda *given: expert)
     with open_graph(DOMAIN) as graph:
         yield Lab(graph, expert)
 

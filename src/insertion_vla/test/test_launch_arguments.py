@@ -17,6 +17,8 @@ REPOSITORY = Path(__file__).parents[3]
             lambda: check.one_of("hardware", "mecca500", check.HARDWARE),
             ["hardware", "mecca500", "did you mean 'meca500'"],
         ),
+        (lambda: check.policy("visual_serve", ["visual_servo"]), ["policy", "did you mean 'visual_servo'"]),
+        (lambda: check.policy("runs/nothing", ["visual_servo"]), ["policy", "runs/nothing", "check the path"]),
         (lambda: check.some_of("hosts", "robot,sensors", check.PARTS), ["hosts", "'sensors'", "did you mean 'sensor'"]),
         (lambda: check.some_of("cameras", "front,front", check.VIEWS), ["cameras", "each once"]),
         (lambda: check.some_of("cameras", "", check.VIEWS), ["cameras", "at least one"]),
@@ -41,6 +43,14 @@ def test_bad_values_are_named(call, words):
         call()
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_policy_is_a_name_or_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "best").mkdir(parents=True)
+    assert check.policy("runs/best", ["visual_servo"]) == str(tmp_path / "runs" / "best")
+    (tmp_path / "visual_servo").mkdir()
+    assert check.policy("visual_servo", ["visual_servo"]) == "visual_servo", "a name comes first"
 
 
 def test_good_values_pass():

@@ -19,11 +19,10 @@ from typing import Any
 
 import torch
 from insertion_vla_core.contract import Contract, differences, parse_contract
-from insertion_vla_core.strict_yaml import load_strict
 from safetensors.torch import save_file
 from torch import Tensor
 
-from insertion_vla_policy.checkpoint_config import CONFIG, CheckpointConfig, config_yaml
+from insertion_vla_policy.checkpoint_config import CONFIG, CheckpointConfig, config_yaml, load_config
 from insertion_vla_policy.inputs import InputSpec, input_spec
 from insertion_vla_policy.model import Model, build_model
 from insertion_vla_policy.model_card import CARD, check_card, write_card
@@ -118,19 +117,6 @@ def _replace(making: Path, folder: Path) -> None:
         folder.replace(old)
     making.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def is_checkpoint(path: str | Path) -> bool:
-    """Whether a policy's name is rather a path: of a folder, or of what should be one."""
-    return Path(path).is_dir() or "/" in str(path)
-
-
-def load_config(folder: str | Path) -> CheckpointConfig:
-    """The configuration alone; errors as `load_checkpoint`."""
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise ValueError(f"expected a checkpoint in the folder {folder}, there is no such folder: check the path")
-    return load_strict(folder / CONFIG, CheckpointConfig, "a policy's configuration")
 
 
 def load_checkpoint(folder: str | Path) -> Checkpoint:

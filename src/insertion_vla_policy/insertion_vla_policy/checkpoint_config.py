@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import yaml
-from insertion_vla_core.strict_yaml import StrictModel
+from insertion_vla_core.strict_yaml import StrictModel, load_strict
 from pydantic import Field, model_validator
 
 from insertion_vla_policy.model_config import ModelConfig, StateDiffusionConfig, VlaConfig
@@ -69,3 +70,15 @@ def config_yaml(config: CheckpointConfig) -> str:
     """The text of config.yaml."""
     text: str = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
     return text
+
+
+def load_config(folder: str | Path) -> CheckpointConfig:
+    """The configuration of the checkpoint in a folder.
+
+    Raises:
+        ValueError: there is no such folder, or the file is missing or has wrong entries.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"expected a checkpoint in the folder {folder}, there is no such folder: check the path")
+    return load_strict(folder / CONFIG, CheckpointConfig, "a policy's configuration")

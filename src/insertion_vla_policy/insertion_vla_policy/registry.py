@@ -1,10 +1,16 @@
-"""Policies by name. Each half is imported only when it is asked for, so that a process loads what it runs."""
+"""Policies by name or folder. Each half is imported only when it is asked for: a process loads what it runs."""
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import yaml
+from insertion_vla_core.contract import Contract
+
+from insertion_vla_policy.checkpoint_config import CONFIG, load_config
 from insertion_vla_policy.protocol import Backbone, Expert
+from insertion_vla_policy.run_options import RunOptions
 
 # name -> ("module:class" of the backbone, "module:class" of the expert); both are built from the calibration file.
 _POLICIES: dict[str, tuple[str, str]] = {
@@ -13,36 +19,115 @@ _POLICIES: dict[str, tuple[str, str]] = {
         "insertion_vla_policy.experts.visual_servo:VisualServo",
     ),
 }
+# Backbones that need no weights; those of a folder say themselves which one they are.
+_WEIGHTLESS = {"color_keypoints": _POLICIES["visual_servo"][0]}
 
 
 def policy_names() -> list[str]:
-    """Names that `load_policy` knows."""
+    """Names that `load_policy` knows besides folders."""
     return sorted(_POLICIES)
 
 
-def load_backbone(name: str, calibration: str | Path) -> Backbone:
-    """Builds the backbone of a policy; raises ValueError with a sentence when the name is unknown."""
-    return _factory(_known(name)[0])(calibration)
+def is_folder(policy: str | Path) -> bool:
+    """Whether a policy is given as the path of a folder and not by name."""
+    return str(policy) not in _POLICIES and ("/" in str(policy) or Path(policy).is_dir())
 
 
-def load_expert(name: str, calibration: str | Path) -> Expert:
-    """Builds the expert of a policy; raises ValueError with a sentence when the name is unknown."""
-    return _factory(_known(name)[1])(calibration)
-
-
-def load_policy(name: str, calibration: str | Path) -> tuple[Backbone, Expert]:
-    """Builds both halves of a policy.
+def load_backbone(policy: str | Path, calibration: str | Path) -> Backbone:
+    """Builds the backbone of a policy.
 
     Args:
-        name: One of `policy_names()`.
-        calibration: Path of the camera calibration file (config/calibration/*.yaml).
+        policy: one of `policy_names()`, the folder of a checkpoint, or that of a backbone alone.
+        calibration: path of the camera calibration file (config/calibration/*.yaml).
+
+    Raises:
+        ValueError: no such name or folder, or the backbone is another one than that of the training.
     """
-    return load_backbone(name, calibration), load_expert(name, calibration)
+    if not is_folder(policy):
+        return _factory(_known(str(policy))[0])(calibration)
+    folder = Path(policy).expanduser()
+    if not _is_checkpoint(folder):
+        return _folder_backbone(folder)
+    wanted = load_config(folder).backbone
+    if wanted is None:
+        raise ValueError(f"expected a policy that sees in {folder}, got one without a backbone: run it without vlm")
+    if wanted.name in _WEIGHTLESS:
+        backbone: Backbone = _factory(_WEIGHTLESS[wanted.name])(calibration)
+    else:
+        inside = folder / wanted.source
+        backbone = _folder_backbone(inside if inside.is_dir() else Path(wanted.source).expanduser())
+    if (backbone.model_id, backbone.model_hash) != (wanted.model_id, wanted.model_hash):
+        raise ValueError(
+            f"expected backbone '{wanted.model_id}' {wanted.model_hash}, with which the policy in {folder} was "
+            f"trained, got '{backbone.model_id}' {backbone.model_hash}: restore its files, or train again"
+        )
+    return backbone
+
+
+def load_expert(
+    policy: str | Path,
+    calibration: str | Path,
+    contract: Contract | None = None,
+    options: RunOptions | None = None,
+) -> Expert:
+    """Builds the expert of a policy.
+
+    Args:
+        policy: one of `policy_names()`, or the folder of a checkpoint.
+        calibration: path of the camera calibration file; without effect for a checkpoint.
+        contract: of the graph; a checkpoint of another one is refused.
+        options: how a checkpoint is run.
+
+    Raises:
+        ValueError: no such name, or the checkpoint cannot be used; what to do is in the sentence.
+    """
+    if not is_folder(policy):
+        return _factory(_known(str(policy))[1])(calibration)
+    from insertion_vla_policy.policy import Policy  # torch
+
+    return Policy.load(policy, options, contract)
+
+
+def load_policy(policy: str | Path, calibration: str | Path) -> tuple[Backbone, Expert]:
+    """Builds both halves of a policy; arguments and errors as those of `load_backbone` and `load_expert`."""
+    return load_backbone(policy, calibration), load_expert(policy, calibration)
+
+
+def backbone_views(policy: str | Path) -> tuple[str, ...]:
+    """The views, in order, that the backbone of a checkpoint was trained with; empty where that is not known."""
+    if not is_folder(policy) or not _is_checkpoint(Path(policy).expanduser()):
+        return ()
+    backbone = load_config(policy).backbone
+    return backbone.views if backbone else ()
+
+
+def limit_threads(threads: int) -> None:
+    """Keeps torch, where this process has loaded it, to so many threads; 0 leaves it alone."""
+    if threads and "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    """The settings of a backbone alone name it in one word; everything else is for the checkpoint's reader to judge."""
+    try:
+        content = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return True
+    return not (isinstance(content, dict) and isinstance(content.get("backbone"), str))
+
+
+def _folder_backbone(folder: Path) -> Backbone:
+    from insertion_vla_policy.backbones.folder import load_backbone_folder  # torch
+
+    return load_backbone_folder(folder)
 
 
 def _known(name: str) -> tuple[str, str]:
     if name not in _POLICIES:
-        raise ValueError(f"expected policy to be one of {', '.join(policy_names())}, got '{name}': choose one of them")
+        raise ValueError(
+            f"expected policy to be one of {', '.join(policy_names())} or the path of a checkpoint's folder, got "
+            f"'{name}': choose one of them"
+        )
     return _POLICIES[name]
 
 

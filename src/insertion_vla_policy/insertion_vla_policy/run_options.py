@@ -7,29 +7,21 @@ from typing import Literal
 from insertion_vla_core.strict_yaml import StrictModel
 from pydantic import Field
 
-Backend = Literal["eager", "compile", "cuda_graph", "onnx", "onnx_int8"]
-
 
 class RunOptions(StrictModel):
-    """Options of `Policy.load`.
+    """Options of `Policy.load`, and parameters `run.*` of the action_expert node.
 
-    Attributes:
-        backend: what computes: torch itself ("eager"), torch.compile, a CUDA graph, ONNX Runtime with float32 weights
-            or with 8-bit weights. All are checked against "eager" when the policy is loaded.
-        device: "cpu" or "cuda"; a CUDA graph needs the latter.
-        method: how diffusion samples: "ddim" or "ddpm".
-        steps: of sampling, 1 to the T of the training.
-        samples: drawn per chunk; the one nearest to all others is taken, and their spread is reported.
-        max_spread_m: with more spread than this [m] the policy holds; 0 for no such limit.
-        seed: of the noise; each goal begins with it anew.
-        threads: of torch and ONNX Runtime in this process; 0 leaves them alone.
+    All back ends are checked against "eager" when the policy is loaded. Of several samples the one nearest to all
+    others is taken, and their spread is reported. Each goal begins with the seed anew.
     """
 
-    backend: Backend = "eager"
-    device: Literal["cpu", "cuda"] = "cpu"
-    method: Literal["ddim", "ddpm"] = "ddim"
-    steps: int = Field(default=10, ge=1)
-    samples: int = Field(default=1, ge=1, le=64)
-    max_spread_m: float = Field(default=0.0, ge=0.0)
-    seed: int = Field(default=0, ge=0)
-    threads: int = Field(default=1, ge=0, le=256)
+    backend: Literal["eager", "compile", "cuda_graph", "onnx", "onnx_int8"] = Field(
+        default="eager", description="what computes: torch, torch.compile, a CUDA graph, ONNX Runtime (8-bit weights)"
+    )
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="where; a CUDA graph needs cuda")
+    method: Literal["ddim", "ddpm"] = Field(default="ddim", description="how diffusion samples")
+    steps: int = Field(default=10, ge=1, le=10_000, description="steps of sampling, at most the T of the training")
+    samples: int = Field(default=1, ge=1, le=64, description="samples drawn per chunk")
+    max_spread_m: float = Field(default=0.0, ge=0.0, le=1.0, description="[m] hold beyond this spread; 0: never")
+    seed: int = Field(default=0, ge=0, description="of the noise")
+    threads: int = Field(default=1, ge=0, le=256, description="threads of torch in the process; 0: its own choice")

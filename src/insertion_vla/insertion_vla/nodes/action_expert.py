@@ -5,13 +5,15 @@ publishes:  action_expert/chunk at 10 Hz while task/state permits motion for a g
 parameters: see Parameters
 on failure: a missing or too old stream, withdrawn features or features for another instruction: no chunk, the reason on
             /diagnostics, and the arm holds by itself. Ticks that come due while the expert computes are skipped, never
-            caught up. An exception of the expert deactivates this node with the cause.
+            caught up, and counted. An exception of the expert deactivates this node with the cause. A checkpoint that
+            is damaged or was trained on another contract is refused when the node configures.
 """
 
 import sys
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -24,6 +26,7 @@ from insertion_vla_core.realtime import PLAN_PRIORITY, take_realtime_priority
 from insertion_vla_core.stream_rows import check_readable, rows_of
 from insertion_vla_policy.protocol import Expert
 from insertion_vla_policy.registry import load_expert
+from insertion_vla_policy.run_options import RunOptions
 from pydantic import Field
 
 from insertion_vla import qos
@@ -43,9 +46,10 @@ FEATURES, TOOL, FORCE = "features", "tool_pose", "force"
 class Parameters(ParameterModel):
     """Parameters of the action expert."""
 
-    policy: str = Field(default="visual_servo", description="policy whose expert runs here")
+    policy: str = Field(default="visual_servo", description="policy whose expert runs here: a name or a folder")
     calibration_file: str = Field(default="calibration/sim.yaml", description="camera calibration, see config_file")
     contract_file: str = Field(default="contracts/insertion.yaml", description="contract of the observations")
+    run: RunOptions = RunOptions()
 
 
 class ActionExpert(ManagedNode):
@@ -63,7 +67,8 @@ class ActionExpert(ManagedNode):
 
     def make_expert(self) -> Expert:
         """The expert that the parameters name."""
-        return load_expert(self.params.policy, config_file(self.params.calibration_file))
+        calibration = config_file(self.params.calibration_file)
+        return load_expert(self.params.policy, calibration, self._contract, self.params.run)
 
     def start(self) -> None:
         """Subscribes to the contract's streams and starts the ticks; a new session begins."""
@@ -81,6 +86,7 @@ class ActionExpert(ManagedNode):
         self._crash = ""
         self._missed = 0
         self._inference_s = 0.0
+        self._timing: Mapping[str, float] = {}
         depths = {TOOL: qos.ROBOT, "joints": qos.ROBOT, FORCE: qos.SAMPLES}
         for topic, streams in _by_topic(self._contract).items():
             if streams[0].payload:
@@ -117,6 +123,8 @@ class ActionExpert(ManagedNode):
         stat.add("chunks", str(self._sequence))
         stat.add("missed ticks", str(self._missed))
         stat.add("inference time [s]", f"{self._inference_s:.4f}")
+        for part, seconds in self._timing.items():
+            stat.add(f"expert, {part} [s]", f"{seconds:.4f}")
 
     # Executor thread.
 
@@ -177,10 +185,11 @@ class ActionExpert(ManagedNode):
         started_s = time.monotonic()
         try:
             observation = self._observe(task.instruction)
+            action = self._expert.act(observation)
         except Missing as missing:
             self._reason = str(missing)
             return
-        action = self._expert.act(observation)
+        self._timing = action.timing
         self._inference_s = time.monotonic() - started_s
         chunk = Chunk(
             session=self._session,

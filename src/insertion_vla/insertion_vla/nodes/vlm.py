@@ -19,7 +19,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import DiagnosticStatusWrapper
 from insertion_vla_policy.protocol import Backbone, Image
-from insertion_vla_policy.registry import load_backbone
+from insertion_vla_policy.registry import backbone_views, limit_threads, load_backbone
 from pydantic import Field
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CompressedImage
@@ -40,13 +40,14 @@ CHECK_PERIOD_S = 0.05
 class Parameters(ParameterModel):
     """Parameters of the vlm node."""
 
-    policy: str = Field(default="visual_servo", description="policy whose backbone runs here")
+    policy: str = Field(default="visual_servo", description="policy whose backbone runs here: a name or a folder")
     calibration_file: str = Field(default="calibration/sim.yaml", description="camera calibration, see config_file")
     views: list[str] = Field(
         default=["front", "side", "hand"], min_length=1, description="camera views, in token order"
     )
     camera_rate_hz: float = Field(default=5.0, gt=0, le=240, description="[Hz] rate at which every view sends frames")
     rate_hz: float = Field(default=2.6, gt=0, le=60, description="[Hz] upper bound of the rate of features")
+    threads: int = Field(default=1, ge=0, le=256, description="threads of torch in this process; 0: its own choice")
 
 
 class Vlm(ManagedNode):
@@ -57,9 +58,16 @@ class Vlm(ManagedNode):
 
     def setup(self) -> None:
         """Loads the backbone."""
+        trained_with = backbone_views(self.params.policy)
+        if trained_with and trained_with != tuple(self.params.views):
+            raise ValueError(
+                f"parameter 'views': expected {list(trained_with)}, with which the policy {self.params.policy} was "
+                f"trained, got {self.params.views}: start these cameras, or train again"
+            )
         self._backbone: Backbone = load_backbone(self.params.policy, config_file(self.params.calibration_file))
         self._publisher = self.create_publisher(VLFeatures, "vlm/features", qos.FEATURES)
         cv2.setNumThreads(1)
+        limit_threads(self.params.threads)
 
     def start(self) -> None:
         """Subscribes to the views and starts the encoder."""
