@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,14 +28,16 @@ from processes import ProcessMeter  # noqa: E402
 from rclpy.action import ActionClient  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
+from rclpy.serialization import deserialize_message  # noqa: E402
 from report import Figure, print_table  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 from insertion_vla import qos  # noqa: E402
 from insertion_vla_interfaces.action import RunInsertion  # noqa: E402
-from insertion_vla_interfaces.msg import EpisodeStatus, SystemState  # noqa: E402
+from insertion_vla_interfaces.msg import EpisodeStatus, ForceSamples, SystemState  # noqa: E402
 
 INSTRUCTION = "insert the needle into the {} trocar"
+FORCE = "force/samples"
 MOST_CPU_PERCENT = 25.0
 SETTLE_S = 2.0  # after a fault: arm and task agree again
 
@@ -80,20 +83,25 @@ class Client(Node):
 def figures(folder: Path, cpu_percent: float, pss_mb: float, elapsed_s: float) -> list[Figure]:
     """What the bags hold, and what they lack."""
     entries = [entry for entry in read_index(folder) if entry.source == "recorder"]
-    lost, late, slow = 0, 0.0, []
+    lost: Counter[str] = Counter()
+    before, late = 0, 0.0
     for entry in entries:
         metadata = rosbag2_py.MetadataIo().read_metadata(str(folder / entry.path))
         rates = from_custom_data(metadata.custom_data, entry.path).rates
-        lost += sum(rate.lost for rate in rates)
-        slow += [f"{entry.name}: {reason}" for reason in entry.reasons]
+        lost.update({rate.topic: rate.lost for rate in rates})
+        before += lost_before_the_node(folder / entry.path)
         late = max([late, *(rate.longest_gap_s for rate in rates if rate.topic == "joint_states")])
-    for sentence in slow:
-        print(f"  {sentence}")
+        print(f"  {entry.name}: {'; '.join(entry.reasons) or 'good'}")
+    lost[FORCE] -= before  # the audit counts these too, but no recorder could have had them
+    for topic, count in lost.items():
+        if count:
+            print(f"  {topic}: {count} lost")
     recorded_s = sum(entry.duration_s for entry in entries)
     return [
         Figure("CPU of the recorder", cpu_percent, "% core", high=MOST_CPU_PERCENT),
         Figure("memory of the recorder", pss_mb, "MB PSS", high=500.0),
-        Figure("messages lost", lost, "messages", high=0),
+        Figure("messages lost", sum(lost.values()), "messages", high=0),
+        Figure("force samples lost before the node", before, "samples"),
         Figure("messages recorded", sum(entry.messages for entry in entries), "messages"),
         Figure("rate while recording", sum(entry.messages for entry in entries) / recorded_s, "messages/s"),
         Figure("data while recording", sum(entry.bytes for entry in entries) / recorded_s / 1e6, "MB/s"),
@@ -103,6 +111,18 @@ def figures(folder: Path, cpu_percent: float, pss_mb: float, elapsed_s: float) -
         Figure("episodes that are bad", sum(entry.bad for entry in entries), f"of {len(entries)}"),
         Figure("recorded", recorded_s, f"s of {elapsed_s:.0f}"),
     ]
+
+
+def lost_before_the_node(bag: Path) -> int:
+    """Force samples that did not reach the force sensor's node while a bag was recorded."""
+    reader = rosbag2_py.SequentialReader()
+    reader.open(rosbag2_py.StorageOptions(uri=str(bag), storage_id="mcap"), rosbag2_py.ConverterOptions("cdr", "cdr"))
+    reader.set_filter(rosbag2_py.StorageFilter(topics=[f"/{FORCE}"]))
+    blocks = []
+    while reader.has_next():
+        blocks.append(reader.read_next()[1])
+    first, last = (deserialize_message(data, ForceSamples).lost for data in (blocks[0], blocks[-1]))
+    return last - first
 
 
 def measure(arguments: argparse.Namespace, client: Client, launch: subprocess.Popen, folder: Path) -> int:
