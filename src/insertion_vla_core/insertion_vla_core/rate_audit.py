@@ -157,10 +157,18 @@ class RateAudit:
         sentences = []
         for topic, promise in self._promises.items():
             count = self._counts[topic]
-            span_s = (now_ns - since_ns) / NS
-            if promise.on_demand or not promise.required or span_s <= promise.longest_gap_s:
+            from_ns = since_ns
+            if promise.on_demand:
+                # Only while it comes: without a goal there is none.
+                if count.messages == 0 or now_ns - count.last_ns > promise.longest_gap_s * NS:
+                    continue
+                from_ns = max(since_ns, count.first_ns)
+            elif not promise.required:
                 continue
+            span_s = (now_ns - from_ns) / NS
             rows = count.rows - before.get(topic, 0)
+            if span_s <= promise.longest_gap_s:
+                continue
             if rows == 0:
                 sentences.append(f"{topic}: nothing for {(now_ns - (count.last_ns or self.start_ns)) / NS:.1f} s")
             elif sentence := _too_slow(promise, count, rows, span_s):

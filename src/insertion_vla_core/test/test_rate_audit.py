@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from insertion_vla_core.contract import load_contract
 from insertion_vla_core.rate_audit import RateAudit, promises
@@ -70,6 +70,7 @@ def test_a_good_episode_is_good_and_every_topic_is_listed():
     assert rates["task/state"].expected_hz == 0.0
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.floats(0.3, 30.0), st.sampled_from(sorted(RATES)))
 def test_the_ends_of_an_episode_never_make_it_bad(seconds, topic):
     audit = RateAudit(CONTRACT, START)
@@ -176,6 +177,19 @@ def test_a_live_warning_names_what_never_came():
     late = audit.late(START + 2 * NS)
     assert any(sentence.startswith("hand/image_raw/compressed: nothing for 2.0 s") for sentence in late)
     assert not any("chunk" in sentence or "features" in sentence for sentence in late)
+
+
+def test_slow_chunks_are_told_while_they_come_and_not_after_the_goal():
+    audit = RateAudit(CONTRACT, START)
+    late: dict[float, list[str]] = {}
+    due = [*stamps(10.0, 8.0, first_s=4.0), *stamps(6.0, 12.0, first_s=8.0)]
+    for half in range(1, 33):
+        now = START + half * NS // 2
+        while due and due[0] < now:
+            audit.add("action_expert/chunk", due.pop(0))
+        late[half / 2] = [sentence for sentence in audit.late(now) if "chunk" in sentence]
+    assert all(late[t] == [] for t in late if t <= 8.0 or t >= 13.0)
+    assert "instead of 10 messages per second" in late[10.0][0]
 
 
 def test_an_episode_of_no_length_is_bad_and_breaks_nothing():
