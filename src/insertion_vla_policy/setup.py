@@ -20,7 +20,12 @@ setup(
         "opencv-python-headless",
         "PyYAML",
     ],
-    extras_require={"test": ["pytest"]},
+    # The classical policy runs without these.
+    extras_require={
+        "learned": ["torch", "safetensors", "diffusers"],
+        "onnx": ["onnx", "onnxscript", "onnxruntime"],
+        "test": ["pytest"],
+    },
     tests_require=["pytest"],
     zip_safe=False,
     entry_points={"console_scripts": []},
