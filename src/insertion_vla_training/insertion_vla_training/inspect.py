@@ -26,7 +26,7 @@ from insertion_vla_training.inspect_bounds import bounds_of
 from insertion_vla_training.inspect_check import Check
 from insertion_vla_training.inspect_dataset import checks_of_dataset
 from insertion_vla_training.inspect_pages import INDEX, PAGE, Inspected, write_pages
-from insertion_vla_training.inspect_pictures import DRAWN
+from insertion_vla_training.inspect_pictures import SHEET
 from insertion_vla_training.inspect_pool import folder_of, known, look_at_all
 from insertion_vla_training.inspect_relative import checks_of
 from insertion_vla_training.progress import Progress
@@ -87,7 +87,7 @@ def verdict(store: Store, report: Path, inspected: Sequence[Inspected], dataset:
                 "split": one.episode.split,
                 "ok": not one.bad,
                 "report": (one.folder / PAGE).relative_to(report).as_posix(),
-                "sheet": (one.folder / DRAWN["Contact sheet"][0]).relative_to(report).as_posix(),
+                "sheet": (one.folder / SHEET).relative_to(report).as_posix(),
                 "checks": [check.model_dump(mode="json") for check in one.checks],
             }
             for one in inspected

@@ -42,10 +42,11 @@ def draw_force(axes: Axes, seen: Seen) -> None:
     times_s, force = seen.seconds(rows.stamps), rows.values[:, 0]
     axes.plot(*broken(times_s, force), color=PALE, lw=0.5)
     axes.plot(*part_medians(times_s, force, FORCE_OVER_S), color=SERIES[0])
-    bound_line(axes, seen.limits.force_contact, "contact")
-    if np.nanmax(force, initial=0.0) > seen.limits.force_soft:
-        bound_line(axes, seen.limits.force_soft, "soft limit")
-    axes.set_ylabel("force [N]")
+    if stream.unit == "N":
+        bound_line(axes, seen.limits.force_contact, "contact")
+        if np.nanmax(force, initial=0.0) > seen.limits.force_soft:
+            bound_line(axes, seen.limits.force_soft, "soft limit")
+    axes.set_ylabel("force [N]" if stream.unit == "N" else "raw force")
 
 
 def part_medians(times_s: Floats, values: Floats, part_s: float) -> tuple[Floats, Floats]:

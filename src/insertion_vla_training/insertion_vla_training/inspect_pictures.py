@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,25 +11,29 @@ from insertion_vla_training.inspect_plots import draw_images, draw_motion, draw_
 from insertion_vla_training.inspect_seen import Seen
 from insertion_vla_training.inspect_sheet import draw_sheet
 from insertion_vla_training.inspect_style import styled
+from insertion_vla_training.store_layout import force_stream
 
-DRAWN = {
-    "Contact sheet": ("sheet.png", draw_sheet),
-    "Time": ("timing.png", draw_timing),
-    "Touch": ("touch.png", draw_touch),
-    "Motion": ("motion.png", draw_motion),
-    "Images": ("images.png", draw_images),
+SHEET = "sheet.png"
+# By title: the file, what draws it, and whether there is anything to draw.
+DRAWN: dict[str, tuple[str, Callable[[Seen, Path], None], Callable[[Seen], bool]]] = {
+    "Contact sheet": (SHEET, draw_sheet, lambda seen: True),
+    "Time": ("timing.png", draw_timing, lambda seen: True),
+    "Touch": ("touch.png", draw_touch, lambda seen: force_stream(seen.contract) is not None),
+    "Motion": ("motion.png", draw_motion, lambda seen: True),
+    "Images": ("images.png", draw_images, lambda seen: any(len(view.stamps) for view in seen.views.values())),
 }
 THUMBNAIL = "Thumbnail"
 THUMBNAIL_FILE, THUMBNAIL_WIDTH, THUMBNAIL_QUALITY = "thumbnail.jpg", 160, 85
 
 
 def draw_pictures(seen: Seen, folder: Path) -> dict[str, str]:
-    """Draw all of them into a folder; file names by title."""
+    """Draw all that apply into a folder; file names by title."""
     files = {}
     with styled():
-        for title, (file, draw) in DRAWN.items():
-            draw(seen, folder / file)
-            files[title] = file
+        for title, (file, draw, applies) in DRAWN.items():
+            if applies(seen):
+                draw(seen, folder / file)
+                files[title] = file
     if _thumbnail(seen, folder / THUMBNAIL_FILE):
         files[THUMBNAIL] = THUMBNAIL_FILE
     return files

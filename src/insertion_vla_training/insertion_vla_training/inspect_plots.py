@@ -168,8 +168,7 @@ def draw_images(seen: Seen, path: Path) -> None:
         "Sharpness, as a share of the episode's median (crosses: the same picture again; red lines: no picture)"
     )
     axes.set_ylim(0.0, 1.08 * axes.get_ylim()[1])
-    if seen.views:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05))
     time_axis(axes, seen.episode.duration_s)
     for place, (name, view) in enumerate(views.items()):
         part = width / len(views)

@@ -53,7 +53,7 @@ def check_label(episode: Episode) -> Check:
     missing = [what for what, there in wanted.items() if not there]
     said = f"labelled as {episode.outcome}: '{episode.instruction}'"
     if missing:
-        said = f"the episode has no label: {' and '.join(missing)} missing"
+        said = f"the episode lacks {' and '.join(missing)}"
     return judged(
         "label", "", float(len(missing)), (None, 0.0), "", said, "label it while recording, or in its bag's metadata",
         "an outcome (success, failure) and an instruction",

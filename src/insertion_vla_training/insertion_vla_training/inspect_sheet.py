@@ -69,6 +69,8 @@ def _head(sheet: Figure, seen: Seen, height_px: int) -> None:
     sheet.text(
         1.0 - RIGHT_PX / WIDTH_PX, 1.0 - 24 / height_px, facts, fontsize=10, ha="right", va="center", color=colour
     )
+    if seen.aux is None or len(seen.aux) == 0:
+        return
     for place, (text, shade) in enumerate((("near contact", PHASES[1]), ("finished", PHASES[2]))):
         right_px = WIDTH_PX - RIGHT_PX - 4 - (1 - place) * SHADE_PX
         sheet.text(right_px / WIDTH_PX, 1.0 - 46 / height_px, text, fontsize=8, ha="right", va="center", color=QUIET,

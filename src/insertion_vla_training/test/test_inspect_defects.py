@@ -190,7 +190,7 @@ def test_a_good_episode_is_clean(found, name):
         (blurry_images, "4 of 20 images of 'front' are blurry"),
         (jump_between_chunks, "from one chunk to the next, 1.7 s after the start; expected at most 2 mm"),
         (late_pose, "'tool_pose' was received 101 ms after its stamp; expected -2 ms to 50 ms"),
-        (no_label, "an outcome missing; expected an outcome (success, failure) and an instruction: label it"),
+        (no_label, "lacks an outcome; expected an outcome (success, failure) and an instruction: label it"),
         (marked_as_bad, "images were lost; expected an episode that is fit for training: record it again"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
