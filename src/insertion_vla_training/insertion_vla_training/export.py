@@ -12,7 +12,8 @@ from insertion_vla_training.episode_index import TRAIN, VALIDATION, Episode
 from insertion_vla_training.exporters.bag_csv import write_bag_csv
 from insertion_vla_training.exporters.control_grid import runs, views_with_images
 from insertion_vla_training.exporters.dp_zarr import write_dp_zarr
-from insertion_vla_training.exporters.lerobot import LeRobotWriter, plan
+from insertion_vla_training.exporters.lerobot import LeRobotWriter
+from insertion_vla_training.exporters.lerobot_plan import plan
 from insertion_vla_training.exporters.target import new_folder
 from insertion_vla_training.find_bags import find_bags
 from insertion_vla_training.progress import Progress
@@ -50,15 +51,19 @@ def _lerobot(given: argparse.Namespace) -> int:
         writer = LeRobotWriter(planned, folder)
         try:
             for run in planned.runs:
-                writer.add(run)
+                try:
+                    writer.add(run)
+                except ValueError as error:
+                    planned.left_out.append(f"episode {run.episode.name}: {error}; it is left out")
+                    progress.say(planned.left_out[-1])
                 progress.advance(len(run))
             writer.finish()
         except BaseException:
             writer.abandon()
             raise
-    frames = sum(map(len, planned.runs))
+    frames = sum(map(len, writer.written))
     print(
-        f"exported {len(planned.runs)} episodes of {frames} frames at {planned.fps} Hz to {given.to}{_size(given.to)}"
+        f"exported {len(writer.written)} episodes of {frames} frames at {planned.fps} Hz to {given.to}{_size(given.to)}"
     )
     return _report(planned.left_out)
 

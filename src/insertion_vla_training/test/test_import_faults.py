@@ -215,17 +215,19 @@ def by_name(folder):
     (folder / "in" / "data.pkl").write_bytes(pickle.dumps(Payload(folder / "mark")))
 
 
-def in_zarr_filter(folder):
+def in_zarr(folder, array, **head):
     write_dp_zarr(folder / "in" / "pen.zarr")
-    head = folder / "in" / "pen.zarr" / "data" / "state" / ".zarray"
-    head.write_text(json.dumps({**json.loads(head.read_text()), "filters": [{"id": "pickle", "protocol": 5}]}))
-    (head.parent / "0.0").write_bytes(pickle.dumps(Payload(folder / "mark")))
+    path = folder / "in" / "pen.zarr" / array
+    (path / ".zarray").write_text(json.dumps({**json.loads((path / ".zarray").read_text()), **head}))
+    (path / "0.0").write_bytes(pickle.dumps(Payload(folder / "mark")))
+
+
+def in_zarr_filter(folder):
+    in_zarr(folder, "data/state", filters=[{"id": "pickle", "protocol": 5}], compressor=None)
 
 
 def in_zarr_compressor(folder):
-    write_dp_zarr(folder / "in" / "pen.zarr")
-    head = folder / "in" / "pen.zarr" / "data" / "action" / ".zarray"
-    head.write_text(json.dumps({**json.loads(head.read_text()), "compressor": {"id": "pickle", "protocol": 5}}))
+    in_zarr(folder, "data/action", compressor={"id": "pickle", "protocol": 5})
 
 
 def in_csv(folder):
@@ -233,15 +235,23 @@ def in_csv(folder):
     robot_csv(lab).write_bytes(pickle.dumps(Payload(folder / "mark")))
 
 
-@pytest.mark.parametrize(
-    "disguise", [in_npz, as_npz, as_hdf5, by_name, in_zarr_filter, in_zarr_compressor, in_csv], ids=lambda d: d.__name__
-)
+DISGUISES = {
+    in_npz: "'pen_axis' holds pickled objects",
+    as_npz: "traj_1.npz is a pickle",
+    as_hdf5: "episode_1.h5 is a pickle",
+    by_name: "data.pkl is a pickle",
+    in_csv: ".csv is a pickle",
+    in_zarr_filter: "data/state has filters, which may run code",
+    in_zarr_compressor: "data/action: expected a compressor among",
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES, ids=lambda disguise: disguise.__name__)
 def test_pickles_in_any_disguise_are_refused_and_never_run(tmp_path, capsys, disguise):
     (tmp_path / "in").mkdir()
     disguise(tmp_path)
     assert run(tmp_path) == 1
-    said = capsys.readouterr().err
-    assert any(word in said for word in ("pickle", "may run code")) and not (tmp_path / "mark").exists()
+    assert DISGUISES[disguise] in capsys.readouterr().err and not (tmp_path / "mark").exists()
     assert not list((tmp_path / "bags").iterdir())
 
 
@@ -368,6 +378,13 @@ def test_unknown_recordings_and_flags_are_refused(tmp_path, capsys):
         run(tmp_path, "--rate", 10)
     assert "did you mean --rate-hz?" in capsys.readouterr().err
     assert run(tmp_path, "--rate-hz", "-3") == 2
+
+
+def test_folders_that_lead_in_a_circle_are_searched_once(tmp_path):
+    write_recv_all(tmp_path / "in" / "day" / "recv_all_1", seconds=SECONDS, force=False, view5=False)
+    (tmp_path / "in" / "day" / "again").symlink_to(tmp_path / "in")
+    assert run(tmp_path) == 0
+    assert [path.name for path in (tmp_path / "bags").iterdir()] == ["recv_all_1"]
 
 
 def test_another_episode_of_the_same_name_is_refused(tmp_path, capsys):

@@ -8,9 +8,8 @@ tool pose commanded one period later, against the measured one. A LeRobot episod
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,83 +17,27 @@ import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from insertion_vla_core.contract import ImageStream, Stream
 from numpy.typing import NDArray
 
-from insertion_vla_training.episode_index import TRAIN, Episode
+from insertion_vla_training.episode_index import TRAIN
 from insertion_vla_training.exporters import lerobot_layout as layout
-from insertion_vla_training.exporters.control_grid import Run, number_streams, runs, views_with_images
+from insertion_vla_training.exporters.control_grid import Run
+from insertion_vla_training.exporters.lerobot_plan import Plan
 from insertion_vla_training.exporters.lerobot_stats import ImageStats, number_stats, sample
 from insertion_vla_training.exporters.lerobot_video import VideoFile
+from insertion_vla_training.exporters.pictures import decoded
 from insertion_vla_training.importers.safe_files import jpeg_size
 from insertion_vla_training.store import Store
 
 MB = 1 << 20
 
 
-@dataclass
-class Plan:
-    """What will be written, known before the first byte of it."""
-
-    store: Store
-    runs: list[Run]
-    views: list[ImageStream]
-    fps: int
-    state: list[Stream]
-    optional: list[Stream]
-    tasks: list[str]
-    features: dict[str, Any]
-    left_out: list[str] = field(default_factory=list)
-
-
-def plan(store: Store, episodes: Sequence[Episode], videos: bool, advance: Callable[[], None]) -> Plan:
-    """Look at all episodes: which ticks are whole, and which streams and views are there at all.
-
-    Raises:
-        ValueError: no tick of any episode is whole, or the control rate is no whole number of Hz.
-    """
-    rate_hz = 1.0 / store.contract.action.dt_s
-    fps = round(rate_hz)
-    if abs(rate_hz - fps) > 1e-6 * rate_hz:
-        raise ValueError(f"expected a whole number of frames per second, the contract's control rate is {rate_hz:g} Hz")
-    views = views_with_images(store, episodes)
-    found: list[Run] = []
-    left_out = []
-    for episode in sorted(episodes, key=lambda episode: episode.split != TRAIN):
-        parts = runs(store, episode, views)
-        found += parts
-        if not parts:
-            left_out.append(
-                f"episode {episode.name}: no two ticks in a row have every required stream, view and a command; it is "
-                "left out; look at it with: inspect"
-            )
-        advance()
-    if not found:
-        raise ValueError(
-            f"expected ticks with observations and commands in {store.path}, found none in {len(episodes)} episodes: "
-            f"{left_out[0] if left_out else 'there are no episodes'}"
-        )
-    streams = number_streams(store.contract)
-    optional = [
-        stream
-        for stream in streams
-        if stream.optional and any(np.isfinite(run.values[stream.name]).any() for run in found)
-    ]
-    state = [stream for stream in streams if not stream.optional]
-    action = store.contract.action
-    features = {layout.STATE: layout.numbers_feature([f"{s.name}.{c}" for s in state for c in s.channels])}
-    features |= {f"observation.{s.name}": layout.numbers_feature(list(s.channels)) for s in optional}
-    for view in views:
-        jpeg = store.images(view.name, found[0].episode).blob(int(found[0].images[view.name][0]))
-        features[layout.IMAGES + view.name] = layout.image_feature(*jpeg_size(jpeg), fps, videos)
-    features[layout.ACTION] = layout.numbers_feature(list(action.channels))
-    features |= layout.index_features()
-    tasks = list(dict.fromkeys(run.episode.instruction for run in found))
-    return Plan(store, found, views, fps, state, optional, tasks, features, left_out)
-
-
 class LeRobotWriter:
-    """Writes a plan into an empty folder, episode by episode; `finish` writes what describes them."""
+    """Writes a plan into an empty folder, episode by episode; `finish` writes what describes them.
+
+    Attributes:
+        written: the runs that were added.
+    """
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self._plan = plan
@@ -109,6 +52,7 @@ class LeRobotWriter:
         self._numbers: dict[str, list[NDArray[Any]]] = {}
         self._images: dict[str, ImageStats] = {}
         self._total = 0
+        self.written: list[Run] = []
         for view in plan.views:
             feature = plan.features[layout.IMAGES + view.name]
             if feature["dtype"] == "video":
@@ -117,7 +61,13 @@ class LeRobotWriter:
                 self._videos[view.name] = VideoFile(folder / name, plan.fps, width, height)
 
     def add(self, run: Run) -> None:
-        """The next run as an episode; raises ValueError for an image of another size."""
+        """The next run as an episode.
+
+        Raises:
+            ValueError: one of its images is damaged or of another size; nothing of the run was written.
+        """
+        pictures = {view.name: self._jpegs(run, view.name) for view in self._plan.views}
+        looked_at = {view: self._looked_at(run, view, jpegs) for view, jpegs in pictures.items()}
         if self._writer is None or self._bytes > layout.DATA_FILE_MB * MB:
             self._next_file()
         numbers = self._columns(run)
@@ -126,10 +76,7 @@ class LeRobotWriter:
         episode: dict[str, Any] = {}
         for view in self._plan.views:
             key = layout.IMAGES + view.name
-            jpegs = self._jpegs(run, view.name)
-            found = ImageStats()
-            for index in sample(len(jpegs)):
-                found.add(jpegs[index])
+            jpegs, found = pictures[view.name], looked_at[view.name]
             self._images.setdefault(key, ImageStats()).merge(found)
             stats[key] = found.stats()
             video = self._videos.get(view.name)
@@ -146,6 +93,7 @@ class LeRobotWriter:
             self._numbers.setdefault(name, []).append(values)
         self._describe(run, episode, stats)
         self._total += len(run)
+        self.written.append(run)
 
     def _columns(self, run: Run) -> dict[str, NDArray[Any]]:
         plan, count = self._plan, len(run)
@@ -167,10 +115,22 @@ class LeRobotWriter:
         for size in {jpeg_size(jpeg) for jpeg in set(jpegs)}:
             if size != (width, height):
                 raise ValueError(
-                    f"episode {run.episode.name}: expected images of {width} x {height} in view {view}, got "
-                    f"{size[0]} x {size[1]}; export such episodes apart with --episodes"
+                    f"expected images of {width} x {height} in view {view}, got {size[0]} x {size[1]}; export such "
+                    "episodes apart with --episodes"
                 )
         return jpegs
+
+    def _looked_at(self, run: Run, view: str, jpegs: list[bytes]) -> ImageStats:
+        """Statistics of some of a run's images; all of those that a video will show are decoded once before it."""
+        found = ImageStats()
+        try:
+            for index in sample(len(jpegs)):
+                found.add(jpegs[index])
+            for jpeg in set(jpegs) if view in self._videos else ():
+                decoded(jpeg)
+        except ValueError as error:
+            raise ValueError(f"view {view}: {error}; record the episode again") from error
+        return found
 
     def _film(self, key: str, video: VideoFile, jpegs: list[bytes]) -> dict[str, Any]:
         start = video.frames
@@ -221,19 +181,21 @@ class LeRobotWriter:
                 close()
 
     def finish(self) -> None:
-        """Everything below meta/."""
+        """Everything below meta/; raises ValueError if there is no episode."""
+        if not self.written:
+            raise ValueError("expected episodes to export, every one was left out; see above")
         self._close_data()
         for video in self._videos.values():
             video.close()
         plan = self._plan
         stats = {name: number_stats(np.concatenate(parts)) for name, parts in self._numbers.items()}
         stats |= {name: found.stats() for name, found in self._images.items()}
-        train = sum(run.episode.split == TRAIN for run in plan.runs)
-        splits = {"train": f"0:{train}", "val": f"{train}:{len(plan.runs)}"}
+        train, count = sum(run.episode.split == TRAIN for run in self.written), len(self.written)
+        splits = {"train": f"0:{train}", "val": f"{train}:{count}"}
         info = {
             "codebase_version": layout.VERSION,
             "robot_type": None,
-            "total_episodes": len(plan.runs),
+            "total_episodes": count,
             "total_frames": self._total,
             "total_tasks": len(plan.tasks),
             "chunks_size": layout.CHUNK_FILES,
@@ -250,7 +212,7 @@ class LeRobotWriter:
         self._table(layout.TASKS_PATH, layout.tasks_table(plan.tasks))
         self._json(layout.INFO_PATH, info)
         self._json(layout.STATS_PATH, stats)
-        self._json(layout.NOTES_PATH, notes(plan))
+        self._json(layout.NOTES_PATH, notes(plan, self.written))
 
     def _table(self, name: str, table: pa.Table) -> None:
         with (self._folder / name).open("wb") as stream:
@@ -260,7 +222,7 @@ class LeRobotWriter:
         (self._folder / name).write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
-def notes(plan: Plan) -> dict[str, Any]:
+def notes(plan: Plan, written: Sequence[Run]) -> dict[str, Any]:
     """What LeRobot has no place for: the contract, which columns are which stream, and the times of the ticks."""
     return {
         "format": layout.NOTES_FORMAT,
@@ -277,7 +239,7 @@ def notes(plan: Plan) -> dict[str, Any]:
                 "split": run.episode.split,
                 "image_stamps_ns": {view.name: _image_stamps(plan.store, run, view.name) for view in plan.views},
             }
-            for run in plan.runs
+            for run in written
         ],
     }
 

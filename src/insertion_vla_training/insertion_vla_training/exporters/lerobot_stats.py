@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from insertion_vla_training.exporters.pictures import decoded
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 IMAGES_PER_EPISODE = 8
@@ -40,9 +40,8 @@ class ImageStats:
         self._images = 0
 
     def add(self, jpeg: bytes) -> None:
-        """One image; decoded here and nowhere else."""
-        with Image.open(io.BytesIO(jpeg)) as image:
-            pixels = np.asarray(image.convert("RGB"))
+        """One image; raises ValueError if it cannot be decoded."""
+        pixels = decoded(jpeg)
         for counts, colour in zip(self._levels, np.moveaxis(pixels, 2, 0), strict=True):
             counts += np.bincount(colour.ravel(), minlength=LEVELS)
         self._images += 1

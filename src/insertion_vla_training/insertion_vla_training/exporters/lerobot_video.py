@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
-from PIL import Image
+
+from insertion_vla_training.exporters.pictures import decoded
 
 CODEC, PIXELS = "libx264", "yuv420p"
 QUALITY = "18"  # constant rate factor
@@ -35,8 +34,7 @@ class VideoFile:
 
     def add(self, jpeg: bytes) -> None:
         """One frame."""
-        with Image.open(io.BytesIO(jpeg)) as image:
-            frame = av.VideoFrame.from_ndarray(np.asarray(image.convert("RGB")), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(decoded(jpeg), format="rgb24")
         frame.pts = self.frames
         self._container.mux(self._video.encode(frame))
         self.frames += 1

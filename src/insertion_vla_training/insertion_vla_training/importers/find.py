@@ -33,7 +33,7 @@ def find_episodes(paths: Sequence[Path], options: Options) -> Found:
     """The episodes at and below the paths, and why others cannot be imported.
 
     Raises:
-        ValueError: a path is not there, or nothing at it can be imported.
+        ValueError: a path is not there.
     """
     places: dict[str, list[Path]] = {}
     problems: list[str] = []
@@ -41,9 +41,7 @@ def find_episodes(paths: Sequence[Path], options: Options) -> Found:
     for path in paths:
         if not path.exists():
             raise ValueError(f"expected a recording to import, there is no {path}")
-        before = len(seen) + len(problems)
-        _search(path, places, problems, seen)
-        if len(seen) + len(problems) == before and path.resolve() not in seen:
+        if not _search(path, places, problems, seen):
             known = "; ".join(known.name for known in FORMATS)
             problems.append(f"{path}: expected one of the known recordings ({known}), found none; name another path")
     found = []
@@ -55,21 +53,22 @@ def find_episodes(paths: Sequence[Path], options: Options) -> Found:
     return found, problems
 
 
-def _search(path: Path, places: dict[str, list[Path]], problems: list[str], seen: set[Path]) -> None:
+def _search(path: Path, places: dict[str, list[Path]], problems: list[str], seen: set[Path]) -> bool:
+    """Sort a path, or what lies below it, into the places of its format; False if there is nothing."""
     if path.resolve() in seen:
-        return
+        return True  # named twice, or a link in a circle
+    seen.add(path.resolve())
     for known in FORMATS:
         if known.matches(path):
             places.setdefault(known.name, []).append(path)
-            seen.add(path.resolve())
-            return
+            return True
     if path.is_dir():
-        for child in sorted(path.iterdir()):
-            if not child.name.startswith("."):
-                _search(child, places, problems, seen)
-    elif path.is_file() and is_pickle(path):
-        seen.add(path.resolve())
+        children = sorted(child for child in path.iterdir() if not child.name.startswith("."))
+        return any([_search(child, places, problems, seen) for child in children])
+    if path.is_file() and is_pickle(path):
         problems.append(
             f"{path} is a pickle, which runs code when it is read: it is never opened; write its content anew as npz "
             "or HDF5 where it came from"
         )
+        return True
+    return False

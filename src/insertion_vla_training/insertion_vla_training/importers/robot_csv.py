@@ -20,7 +20,7 @@ from insertion_vla_training.importers.safe_files import refuse_pickle
 TIMES = ("recv_timestamp", "origin_timestamp", "send_timestamp")
 POSE_NAMES = ("pose_x", "pose_y", "pose_z", "pose_a", "pose_b", "pose_r")
 COLUMNS = (*TIMES, *JOINT_NAMES, *POSE_NAMES)
-PLACEHOLDER = "force"  # the robot has no force sensor: its column holds zeros that nobody measured
+PLACEHOLDERS = ("force_placeholder", "force")  # the robot has no force sensor: zeros that nobody measured
 JOINT_LIMIT_DEG = 720.0
 METRES_MM = 2.0  # a pose this close to the base is in metres
 
@@ -112,7 +112,7 @@ def _numbers(path: Path) -> tuple[NDArray[np.float64], list[str]]:
                     f"{path}: expected columns {', '.join(COLUMNS)}; missing are {', '.join(missing)}; is it a file of "
                     "another recorder?"
                 )
-            unknown = [name for name in head if name not in COLUMNS and not name.startswith(PLACEHOLDER)]
+            unknown = [name for name in head if name not in (*COLUMNS, *PLACEHOLDERS)]
             places = [head.index(name) for name in COLUMNS]
             for line in reader:
                 row = _row(line, len(head), places)
