@@ -55,10 +55,11 @@ def inspect(path: Path, report: Path, limits_file: Path, processes: int) -> tupl
         raise ValueError(f"expected episodes in {path}, there are none; add some with: preprocess")
     found = known(store, report, limits)
     new = [episode for episode in episodes if episode.name not in found]
-    with Progress("inspect", len(new), "episode") as progress:
-        for episode, measured in look_at_all(store, new, report, limits, max(1, min(processes, len(new)))):
-            found[episode.name] = measured
-            progress.advance()
+    if new:
+        with Progress("inspect", len(new), "episode") as progress:
+            for episode, measured in look_at_all(store, new, report, limits, min(processes, len(new))):
+                found[episode.name] = measured
+                progress.advance()
     found = {episode.name: found[episode.name] for episode in episodes}
     bounds = bounds_of(store.contract, limits, episodes, list(found.values()))
     inspected = [

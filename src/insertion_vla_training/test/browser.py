@@ -23,7 +23,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
     "--virtual-time-budget=10000", "--enable-logging=stderr",
 )  # fmt: skip
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 MARK = "insertion-vla-probe"
 # Pictures below the fold wait for the reader: asked for before the page has loaded, all of them have come by then.
 PROBE = f"""

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 import cv2
 import numpy as np
 import pytest
-from browser import open_page
+from browser import find_browser, open_page
 from episode_rig import messages, write_episode
 from insertion_vla_training.episode_index import Split
 from insertion_vla_training.inspect import main
@@ -108,11 +108,11 @@ def test_a_run_that_is_killed_goes_on_and_a_good_data_set_passes_strict(tmp_path
     report = tmp_path / "elsewhere" / "report"
     command = [sys.executable, "-m", "insertion_vla_training.inspect", path, "--jobs", "1", "--report", report]
     running = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline_s = time.monotonic() + 100
+    deadline_s = time.monotonic() + 300
     while time.monotonic() < deadline_s and not (report / "episodes" / "first" / "measured.json").exists():
         PAUSE.wait(0.01)
     running.send_signal(signal.SIGKILL)
-    running.communicate(timeout=30)
+    running.communicate(timeout=60)
     assert running.returncode == -signal.SIGKILL and not (report / "index.html").exists()
     assert run(path, "--jobs", 1, "--strict", "--report", report) == 0
     assert "2 episodes (1 looked at now): 2 good, 0 not; the data set as a whole is good" in capsys.readouterr().out
@@ -163,6 +163,16 @@ def test_the_browser_of_the_tests_sees_what_is_wrong(tmp_path):
     assert found[0] == "picture none.png did not load" and "oh is not defined" in found[-2] and "too wide" in found[-1]
 
 
+def test_without_a_browser_tests_are_skipped_and_on_a_ci_machine_they_fail(monkeypatch):
+    monkeypatch.setenv("INSERTION_VLA_BROWSER", "no-such-browser")
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="apt-get install chromium"):
+        find_browser()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no-such-browser of INSERTION_VLA_BROWSER is none"):
+        find_browser()
+
+
 def test_from_a_bag_to_a_verdict(tmp_path, capsys):
     """The rig's images are no pictures, its force is noise: said, and the rest is still drawn."""
     write_episode(tmp_path / "bag", messages(1.5, seed=1), outcome="success")
@@ -194,7 +204,7 @@ def test_a_full_disk_is_told(tmp_path, store):
         "from insertion_vla_training.inspect import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", code, str(store), "--jobs", "1", "--report", str(tmp_path / "report")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 2 and "no space left for the report" in ended.stderr, ended.stderr
     assert "run the same command again" in ended.stderr and "Traceback" not in ended.stderr
     assert not list(Path(tmp_path / "report").rglob("measured.json"))

@@ -1,4 +1,4 @@
-"""Each planted defect of an episode is found by the check meant for it, and by no other; good ones are clean."""
+"""Planted defects of episodes are found by the checks meant for them, and by no others; good ones are clean."""
 
 import numpy as np
 import pytest
@@ -150,16 +150,31 @@ DEFECTS = {
     left_running: {("duration", "")},
     marked_as_bad: {("recording", "")},
 }
-GOOD = ("good_0", "good_1", "good_2")
+# Several defects that have nothing to do with each other share an episode: making one takes half a second.
+TOGETHER = (
+    (slow_joints, lost_images, stuck_force, step_in_a_chunk),
+    (silent_force, blurry_images, late_pose, turn_between_chunks),
+    (frozen_camera, damaged_image, drifting_force, clock_ahead),
+    (untared_force, lost_alines, jump_between_chunks, drifting_clock, old_features),
+    (saturated_force, turn_in_a_chunk, no_features, no_label),
+    (force_without_numbers, features_for_another_instruction, left_running),
+    (no_instruction, marked_as_bad),
+)
+GOOD = ("good_0", "good_1", "good_2", "good_3")
+
+
+def name_of(plants):
+    return "+".join(plant.__name__ for plant in plants)
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What is not good, by the name of the episode: all checks that failed."""
     episodes = [good(name, seed) for seed, name in enumerate(GOOD)]
-    for seed, plant in enumerate(DEFECTS):
-        episodes.append(good(plant.__name__, 100 + seed))
-        plant(episodes[-1])
+    for seed, plants in enumerate(TOGETHER):
+        episodes.append(good(name_of(plants), 100 + seed))
+        for plant in plants:
+            plant(episodes[-1])
     store = Store.open(make_store(tmp_path_factory.mktemp("store") / "store", episodes))
     measured = [measured_of(look_at(store, episode, LIMITS), "", {}) for episode in store.episodes()]
     bounds = bounds_of(store.contract, LIMITS, store.episodes(), measured)
@@ -169,11 +184,18 @@ def found(tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize("plant", DEFECTS, ids=lambda plant: plant.__name__)
-def test_a_defect_is_found_by_its_check_and_by_no_other(found, plant):
-    bad = found[plant.__name__]
-    assert {(check.name, check.subject) for check in bad} == DEFECTS[plant], [check.sentence for check in bad]
+@pytest.mark.parametrize("plants", TOGETHER, ids=name_of)
+def test_defects_are_found_by_their_checks_and_by_no_others(found, plants):
+    bad = found[name_of(plants)]
+    expected = set().union(*(DEFECTS[plant] for plant in plants))
+    assert {(check.name, check.subject) for check in bad} == expected, [check.sentence for check in bad]
     assert all("; expected " in check.sentence and check.sentence.endswith(".") for check in bad)
+
+
+def test_every_defect_is_planted():
+    assert sorted(map(name_of, [(plant,) for plants in TOGETHER for plant in plants])) == sorted(
+        plant.__name__ for plant in DEFECTS
+    )
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -189,11 +211,12 @@ def test_a_good_episode_is_clean(found, name):
         (stuck_force, "exactly 0.0123 for 0.46 s; expected at most 0.25 s: the sensor or its driver"),
         (blurry_images, "4 of 20 images of 'front' are blurry"),
         (jump_between_chunks, "from one chunk to the next, 1.7 s after the start; expected at most 2 mm"),
-        (late_pose, "'tool_pose' was received 101 ms after its stamp; expected -2 ms to 50 ms"),
+        (late_pose, " ms after its stamp; expected -2 ms to 50 ms: synchronise the clocks (chrony)"),
         (no_label, "lacks an outcome; expected an outcome (success, failure) and an instruction: label it"),
         (marked_as_bad, "images were lost; expected an episode that is fit for training: record it again"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_the_sentence_says_what_came_where_and_what_to_do(found, plant, words):
-    assert any(words in check.sentence for check in found[plant.__name__])
+    (name,) = (name for name in found if plant.__name__ in name.split("+"))
+    assert any(words in check.sentence for check in found[name])
