@@ -213,6 +213,8 @@ def test_bad_settings_and_inputs_are_refused(folder: Path, images: list[Image]) 
         load_qwen(settings(folder, layer=4))
     with pytest.raises(ValueError, match="expected a device of this machine, got 'gpu'"):
         load_qwen(settings(folder).model_copy(update={"device": "gpu"}))
+    with pytest.raises(ValueError, match="expected a GPU and the package flash_attn .*: say auto"):
+        load_qwen(settings(folder, attention="flash_attention_2"))
     with pytest.raises(ValueError, match="'poolling' is not a known entry; did you mean 'pooling'"):
         parse_strict("model: x\nviews: [front]\npoolling: mean", QwenSettings, "a backbone", "a policy")
     with pytest.raises(ValueError, match="once each in the prompt"):

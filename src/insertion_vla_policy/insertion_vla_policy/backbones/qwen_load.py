@@ -81,9 +81,10 @@ def _device(name: str) -> torch.device:
 
 
 def _attention(name: str, device: torch.device) -> str:
-    if name != "auto":
-        return name
-    return "flash_attention_2" if device.type == "cuda" and find_spec("flash_attn") else "sdpa"
+    has_flash = device.type == "cuda" and find_spec("flash_attn") is not None
+    if name == "flash_attention_2" and not has_flash:
+        raise ValueError(f"expected a GPU and the package flash_attn for flash_attention_2, got {device}: say auto")
+    return ("flash_attention_2" if has_flash else "sdpa") if name == "auto" else name
 
 
 def _load_model(folder: Path, config: Any, dtype: torch.dtype, attention: str) -> Any:
