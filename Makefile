@@ -6,11 +6,12 @@ ARGS ?=
 ROOT := $(shell cd -- "$$(dirname -- "$$(printf '%s' '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
 IN_WORKSPACE := cd "$(ROOT)" && source setup.bash &&
 
-.PHONY: help setup setup-demo demo test lint bench trials clean
+.PHONY: help setup setup-demo demo data-demo test lint bench trials clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    a simulated arm inserts the needle (ARGS=\"seed:=7 instruction:='insert the needle into the green trocar'\")"
+	@echo "make data-demo  20 simulated episodes to a data set: collect, preprocess, inspect, cache, export"
 	@echo "make test    lint, type check and every test, as CI runs them"
 	@echo "make bench   rates, latencies, CPU and memory of the running graph: table, JSON and PNG under bench/"
 	@echo "make trials  success rate over many seeds through the full graph (ARGS=\"seeds:=50\")"
@@ -28,6 +29,9 @@ setup setup-demo:
 
 demo: setup-demo
 	@$(IN_WORKSPACE) exec ros2 run insertion_vla demo $(ARGS)
+
+data-demo: setup
+	@$(IN_WORKSPACE) exec python tools/data_demo.py $(ARGS)
 
 test: setup
 	@$(IN_WORKSPACE) exec python tools/run_tests.py $(ARGS)
