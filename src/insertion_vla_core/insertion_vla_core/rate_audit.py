@@ -20,6 +20,7 @@ LEAST_SHARE = 0.95  # of the promised rate
 MOST_LOST = 0.01  # share of what should have come
 GAP_PERIODS = 5.0
 GAP_AGES = 2.0  # times max_age_s: the policy had to wait for as long again as it may at most
+LATE_BY = 50  # messages that one may come after its followers; farther back, its sender was restarted
 WINDOW_S = 3.0  # what `late` looks back on
 NS = 1_000_000_000
 
@@ -66,20 +67,48 @@ def _gap_s(rate_hz: float, max_age_s: float) -> float:
 
 
 @dataclass
+class _Numbers:
+    """Numbers that a sender counts up; what it counted and never came is lost, in whatever order the rest came."""
+
+    came: int = 0
+    lost_before: int = 0  # by a sender before it was restarted
+    first: int | None = None
+    highest: int = 0
+
+    def restarted(self, number: int, slack: int) -> bool:
+        """Whether a number is too far back to be only late: its sender began anew."""
+        return number < self.highest - slack
+
+    def add(self, number: int, amount: int, anew: bool) -> None:
+        """Up to `number`, of which `amount` came now; `anew`: of a restarted sender."""
+        if self.first is None or anew:
+            self.lost_before = self.lost
+            self.first, self.came, self.highest = number - amount, 0, number
+        self.came += amount
+        self.highest = max(self.highest, number)
+
+    @property
+    def lost(self) -> int:
+        return self.lost_before + (0 if self.first is None else max(0, self.highest - self.first - self.came))
+
+
+@dataclass
 class _Count:
     """What came of one topic."""
 
     messages: int = 0
     rows: int = 0
-    lost: int = 0
+    dropped: int = 0  # by the recorder itself
     first_rows: int = 0  # in the first message
     first_ns: int = 0
     last_ns: int = 0
     longest_gap_ns: int = 0
-    sequence: int | None = None
-    base: tuple[int, int, int] | None = None  # received and lost as the sender counts, and rows, at its first block
-    sender: tuple[int, int] = (0, 0)  # received and lost in its newest block
-    sender_lost: int = 0  # since the base
+    sent: _Numbers = field(default_factory=_Numbers)
+    missed: _Numbers = field(default_factory=_Numbers)  # by the sender of blocks
+
+    @property
+    def lost(self) -> int:
+        return self.dropped + self.sent.lost + self.missed.lost
 
 
 @dataclass(frozen=True)
@@ -125,9 +154,8 @@ class RateAudit:
             count.first_ns, count.first_rows = receive_ns, rows
         else:
             count.longest_gap_ns = max(count.longest_gap_ns, receive_ns - count.last_ns)
-            if sequence is not None and count.sequence is not None and sequence > count.sequence + 1:
-                count.lost += (sequence - count.sequence - 1) * rows
-        count.sequence = sequence
+        if sequence is not None:
+            count.sent.add(sequence, 1, count.sent.restarted(sequence, LATE_BY))
         count.messages += 1
         count.rows += rows
         count.last_ns = receive_ns
@@ -135,18 +163,15 @@ class RateAudit:
     def add_block(self, topic: str, receive_ns: int, message: Any) -> None:
         """Count a block of samples (ForceSamples of any reader), with what its sender counts itself."""
         count = self._counts.setdefault(topic, _Count())
-        self.add(topic, receive_ns, len(message.stamps))
-        received, lost = int(message.received), int(message.lost)
-        if count.base is None or received < count.sender[0]:  # a restarted sender begins anew
-            count.base = (received, lost, count.rows)
-            count.lost += count.sender_lost
-        never_came = received - count.base[0] - (count.rows - count.base[2])
-        count.sender_lost = max(0, never_came) + max(0, lost - count.base[1])
-        count.sender = (received, lost)
+        rows, received = len(message.stamps), int(message.received)
+        self.add(topic, receive_ns, rows)
+        restarted = count.sent.restarted(received, LATE_BY * rows)
+        count.sent.add(received, rows, restarted)
+        count.missed.add(int(message.lost), 0, restarted)
 
     def lose(self, topic: str, rows: int = 1) -> None:
         """Count what arrived and could not be kept."""
-        self._counts.setdefault(topic, _Count()).lost += rows
+        self._counts.setdefault(topic, _Count()).dropped += rows
 
     def late(self, now_ns: int) -> list[str]:
         """What misses its promise just now, one sentence each; to be asked about twice a second."""
@@ -194,14 +219,13 @@ class RateAudit:
             span_s, rows, gap_ns = (end_ns - self.start_ns) / NS, count.rows, self._edge_gap_ns(count, end_ns)
         rate_hz = max(0.0, rows / span_s) if span_s > 0 else 0.0
         gap_s = max(0, gap_ns, count.longest_gap_ns) / NS
-        lost = count.lost + count.sender_lost
-        wrong = [] if promise is None else _broken(promise, count, rows, span_s, lost, gap_s)
+        wrong = [] if promise is None else _broken(promise, count, rows, span_s, gap_s)
         rate = StreamRate(
             topic=topic,
             expected_hz=promise.rate_hz if promise else 0.0,
             measured_hz=round(rate_hz, 3),
             messages=count.messages,
-            lost=lost,
+            lost=count.lost,
             longest_gap_s=round(gap_s, 4),
             ok=not wrong,
         )
@@ -213,15 +237,15 @@ class RateAudit:
         return max(count.first_ns - self.start_ns, end_ns - count.last_ns)
 
 
-def _broken(promise: Promise, count: _Count, rows: int, span_s: float, lost: int, gap_s: float) -> list[str]:
+def _broken(promise: Promise, count: _Count, rows: int, span_s: float, gap_s: float) -> list[str]:
     """In which ways a promise was not kept."""
     if count.messages == 0:
         return ["no message: start its node before recording"] if promise.required else []
     wrong = []
     if sentence := _too_slow(promise, count, rows, span_s):
         wrong.append(sentence)
-    if lost > MOST_LOST * (count.rows + lost):
-        wrong.append(f"{lost} of {count.rows + lost} {promise.rows} lost")
+    if count.lost > MOST_LOST * (count.rows + count.lost):
+        wrong.append(f"{count.lost} of {count.rows + count.lost} {promise.rows} lost")
     if gap_s > promise.longest_gap_s:
         wrong.append(f"nothing for {gap_s:.2f} s (at most {promise.longest_gap_s:.2f} s may pass)")
     return wrong

@@ -148,6 +148,18 @@ def test_samples_lost_before_the_sensor_node_and_blocks_lost_behind_it_are_count
     assert force_only([block(k) for k in range(100) if k % 10 != 5]) == 100
 
 
+def test_what_comes_late_is_not_lost():
+    blocks = [block(k, lost=k) for k in range(100)]
+    blocks[20:24] = blocks[23:19:-1]
+    assert force_only(blocks) == 99
+    del blocks[21]
+    assert force_only(blocks) == 109
+    audit = RateAudit(CONTRACT, START)
+    for number in (1, 2, 5, 3, 4, 6, 8):
+        audit.add("joint_states", START + number, sequence=number)
+    assert judged(audit)[0]["joint_states"].lost == 1
+
+
 def test_losses_before_the_episode_and_a_restarted_sensor_node_are_not_counted():
     assert force_only([block(k, lost=500) for k in range(100)]) == 0
     restarted = [SimpleNamespace(stamps=[0] * 10, received=10 * k, lost=0) for k in range(1, 50)]
