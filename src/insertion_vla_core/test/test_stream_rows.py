@@ -41,6 +41,22 @@ def test_a_pose_is_position_and_quaternion():
     assert rows.tolist() == [[1.0, 2.0, 3.0, 0.0, 0.0, 0.6, 0.8]]
 
 
+@pytest.mark.parametrize(
+    ("kind", "field"), [("geometry_msgs/msg/PointStamped", "point"), ("geometry_msgs/msg/Vector3Stamped", "vector")]
+)
+def test_points_and_vectors_are_three_numbers(kind, field):
+    changes = {"type": kind, "field": field, "channels": ("x", "y", "z"), "shape": (3,)}
+    stream = CONTRACT.stream("tool_pose").model_copy(update=changes)
+    stamps, rows = rows_of(stream, Message(header=HEADER, **{field: Message(x=1.0, y=2.0, z=3.0)}))
+    assert stamps.tolist() == [STAMP_NS] and rows.tolist() == [[1.0, 2.0, 3.0]]
+
+
+def test_raw_force_is_read_from_its_own_field():
+    stream = CONTRACT.stream("force").model_copy(update={"name": "force_raw", "field": "force_raw"})
+    _, rows = rows_of(stream, Message(stamps=[10, 20], force=[float("nan")] * 2, force_raw=[-3.0, -2.5]))
+    assert rows.tolist() == [[-3.0], [-2.5]]
+
+
 @pytest.mark.parametrize("kind", [lambda code, v: array(code, v), lambda code, v: np.array(v)], ids=["rclpy", "bag"])
 def test_force_samples_keep_their_own_stamps(kind):
     message = Message(stamps=kind("q", [10, 20, 30]), force=kind("f", [0.5, 0.25, 0.0]))

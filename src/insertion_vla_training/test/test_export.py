@@ -203,7 +203,15 @@ def test_large_data_sets_fall_into_several_files(tmp_path, store, exported, monk
     assert [episode["data/file_index"] for episode in described(tmp_path / "lerobot")] == [0, 1]
     second = pq.read_table(tmp_path / "lerobot/data/chunk-000/file-001.parquet", partitioning=None)
     assert second == table(exported).filter(pc.field("episode_index") == 1)
-    assert import_main([str(tmp_path / "lerobot"), "--to", str(tmp_path / "bags")]) == 0
+    monkeypatch.setattr(lerobot_layout, "VIDEO_FILE_MB", 0)
+    assert main(["lerobot", str(store.path), "--to", str(tmp_path / "films"), "--videos"]) == 0
+    key = "videos/observation.images.hand"
+    files = sorted(path.name for path in (tmp_path / "films" / key / "chunk-000").iterdir())
+    assert files == ["file-000.mp4", "file-001.mp4"]
+    places = [(row[f"{key}/file_index"], row[f"{key}/from_timestamp"]) for row in described(tmp_path / "films")]
+    assert places == [(0, 0.0), (1, 0.0)]
+    for name in ("lerobot", "films"):
+        assert import_main([str(tmp_path / name), "--to", str(tmp_path / f"bags_{name}")]) == 0
 
 
 def test_a_gap_ends_an_episode_and_nothing_is_filled_in(tmp_path):

@@ -198,6 +198,15 @@ def test_a_faulty_part_is_left_out_and_reported(tmp_path, capsys, fault):
     assert REPORTED[fault] in episode.notes and not (tmp_path / "mark").exists()
 
 
+def test_rows_that_are_left_out_are_in_no_message(tmp_path):
+    folder = write_recv_all(tmp_path / "in" / "recv_all_1", seconds=SECONDS, force=False, view5=False)
+    for fault, left_out in ((unread_robot, 3), (row_of_nan, 1)):
+        fault(folder)
+        assert main([str(folder), "--to", str(tmp_path / fault.__name__)]) == 1
+        topics = BagReader(tmp_path / fault.__name__ / "recv_all_1").topics()
+        assert topics["/joint_states"].count == topics["/tool_pose"].count == 40 - left_out
+
+
 def in_npz(folder):
     objects = np.array([Payload(folder / "mark")], object)
     write_moveit(folder / "in" / "traj_1.npz", pen_axis=objects)

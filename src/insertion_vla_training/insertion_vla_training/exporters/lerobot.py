@@ -24,7 +24,7 @@ from insertion_vla_training.exporters import lerobot_layout as layout
 from insertion_vla_training.exporters.control_grid import Run
 from insertion_vla_training.exporters.lerobot_plan import Plan
 from insertion_vla_training.exporters.lerobot_stats import ImageStats, number_stats, sample
-from insertion_vla_training.exporters.lerobot_video import VideoFile
+from insertion_vla_training.exporters.lerobot_video import ViewVideo
 from insertion_vla_training.exporters.pictures import decoded
 from insertion_vla_training.importers.safe_files import jpeg_size
 from insertion_vla_training.store import Store
@@ -47,7 +47,7 @@ class LeRobotWriter:
         self._bytes = 0
         self._writer: pq.ParquetWriter | None = None
         self._stream: Any = None
-        self._videos: dict[str, VideoFile] = {}
+        self._videos: dict[str, ViewVideo] = {}
         self._episodes: list[dict[str, Any]] = []
         self._numbers: dict[str, list[NDArray[Any]]] = {}
         self._images: dict[str, ImageStats] = {}
@@ -57,8 +57,7 @@ class LeRobotWriter:
             feature = plan.features[layout.IMAGES + view.name]
             if feature["dtype"] == "video":
                 height, width, _ = feature["shape"]
-                name = layout.VIDEO_PATH.format(video_key=layout.IMAGES + view.name, chunk_index=0, file_index=0)
-                self._videos[view.name] = VideoFile(folder / name, plan.fps, width, height)
+                self._videos[view.name] = ViewVideo(folder, layout.IMAGES + view.name, plan.fps, width, height)
 
     def add(self, run: Run) -> None:
         """The next run as an episode.
@@ -85,7 +84,7 @@ class LeRobotWriter:
                 columns[key] = pa.array(cells, self._schema.field(key).type)
                 self._bytes += sum(map(len, jpegs))
             else:
-                episode |= self._film(key, video, jpegs)
+                episode |= video.add_episode(jpegs)
         assert self._writer is not None
         table = pa.table([columns[name] for name in self._schema.names], schema=self._schema)
         self._writer.write_table(table, row_group_size=len(run))
@@ -131,18 +130,6 @@ class LeRobotWriter:
         except ValueError as error:
             raise ValueError(f"view {view}: {error}; record the episode again") from error
         return found
-
-    def _film(self, key: str, video: VideoFile, jpegs: list[bytes]) -> dict[str, Any]:
-        start = video.frames
-        for jpeg in jpegs:
-            video.add(jpeg)
-        place = f"videos/{key}"
-        return {
-            f"{place}/chunk_index": 0,
-            f"{place}/file_index": 0,
-            f"{place}/from_timestamp": start / self._plan.fps,
-            f"{place}/to_timestamp": video.frames / self._plan.fps,
-        }
 
     def _describe(self, run: Run, episode: dict[str, Any], stats: dict[str, Any]) -> None:
         described = {
