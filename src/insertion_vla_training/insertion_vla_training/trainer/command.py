@@ -71,7 +71,15 @@ class TypedParser(Parser, Generic[Settings]):
                 self.error(f"unknown flag {word.split('=')[0]}" + (f", did you mean {near[0]}?" if near else ""))
 
 
-def flags_of(kind: type[StrictModel]) -> list[str]:
-    """All flags of a settings model."""
-    parser = tyro.extras.get_parser(kind, default=kind())
-    return [flag for action in parser._actions for flag in action.option_strings]
+def flags_of(kind: type[StrictModel], prefix: str = "") -> list[str]:
+    """All flags of a settings model, as tyro names them."""
+    flags = [] if prefix else ["--help"]
+    for name, field in kind.model_fields.items():
+        flag = prefix + name.replace("_", "-")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, StrictModel):
+            flags += flags_of(field.annotation, f"{flag}.")
+        else:
+            flags.append(f"--{flag}")
+            if field.annotation is bool:
+                flags.append(f"--{prefix}no-{name.replace('_', '-')}")
+    return flags

@@ -11,29 +11,23 @@ import numpy as np
 import torch
 from insertion_vla_core.contract import contract_hash
 from insertion_vla_policy.checkpoint_config import BackboneRef
-from insertion_vla_policy.inputs import InputSpec, input_spec
+from insertion_vla_policy.inputs import input_spec
 from insertion_vla_policy.model_config import DecoderConfig, DiffusionConfig, ModelConfig, VlaConfig
-from insertion_vla_policy.normalizer import Normalizer, vla_normalizer
-from numpy.typing import NDArray
+from insertion_vla_policy.normalizer import Normalizer
 from torch import Tensor
 
-from insertion_vla_training.cache_features import FeatureCache
-from insertion_vla_training.cache_index import FEATURES, cache_root
-from insertion_vla_training.cache_key import CacheKey, find_keys
 from insertion_vla_training.dataset import TrainingSet
-from insertion_vla_training.dataset_episodes import DataSource
 from insertion_vla_training.episode_index import TRAIN, VALIDATION
 from insertion_vla_training.loader import TrainingLoader
-from insertion_vla_training.statistics import load_statistics
 from insertion_vla_training.store import Store
 from insertion_vla_training.trainer.contact import AUX, NEAR, drawn_share
+from insertion_vla_training.trainer.features import backbone_reference, chosen_features, token_shape
+from insertion_vla_training.trainer.normalization import normalizer_for
 from insertion_vla_training.trainer.settings import TrainSettings
 from insertion_vla_training.trainer.state_set import StateSet
 
 Samples = TrainingSet | StateSet
 NOT_TENSORS = ("index", "stamp", "images", "instructions")
-ROWS_MAX = 20_000  # of actions and tokens that a normaliser looks at
-HIDDEN = 1e30  # a scale that makes a constant of anything
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +96,7 @@ def vla_data(settings: TrainSettings, views: tuple[str, ...] = (), tokens: tuple
     cache = chosen_features(sources, settings.data.features)
     key = cache.key if cache else None
     if cache is not None:
-        tokens = _tokens(cache)
+        tokens = token_shape(cache)
     spec = input_spec(
         store.contract, *tokens, force_window_s=model.force_window_s, history_s=model.history_s, surface=model.surface
     )
@@ -112,7 +106,7 @@ def vla_data(settings: TrainSettings, views: tuple[str, ...] = (), tokens: tuple
         return TrainingSet(sources, split, name, settings.data.feature_ages(), spec, views)
 
     train = samples(TRAIN)
-    validation = _validation(settings, samples)
+    validation = validation_samples(settings, samples)
     config = VlaConfig(
         expert="diffusion" if settings.expert == "diffusion" else "regression",
         fusion=model.fusion,
@@ -127,15 +121,15 @@ def vla_data(settings: TrainSettings, views: tuple[str, ...] = (), tokens: tuple
         train=train,
         validation=validation,
         model=config,
-        normalizer=_normalizer(train, spec, settings, _thin(actions)),
+        normalizer=normalizer_for(train, spec, settings, actions),
         contact_share=drawn_share(flags, train.source_of, train.weights, weights),
         contract_text=store.contract_text,
         contract_hash=contract_hash(store.contract),
-        backbone=_reference(key, settings.data.backbone) if key else None,
+        backbone=backbone_reference(key, settings.data.backbone) if key else None,
     )
 
 
-def _validation(settings: TrainSettings, samples: Any) -> Any:
+def validation_samples(settings: TrainSettings, samples: Any) -> Any:
     if not settings.validation.enabled:
         return None
     try:
@@ -145,103 +139,6 @@ def _validation(settings: TrainSettings, samples: Any) -> Any:
             f"{error}. Validation needs episodes of its own: record more of them and make the store again with another "
             "preprocess --val-share or --seed, or train without it: --validation.no-enabled"
         ) from error
-
-
-def chosen_features(sources: list[DataSource], wanted: str) -> FeatureCache | None:
-    """The cache of the first store that goes by that name or model; None for "none".
-
-    Raises:
-        ValueError: there is none, or more than one.
-    """
-    if wanted == "none":
-        return None
-    root = cache_root(Store.open(sources[0].store).path, sources[0].cache) / FEATURES
-    caches = [FeatureCache(folder) for folder in find_keys(root)]
-    found = [cache for cache in caches if cache.folder.name == wanted] or [
-        cache for cache in caches if cache.key.model_id == wanted
-    ]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(cache.folder.name for cache in (found or caches)) or "none"
-    remedy = "name one of them" if found or caches else f"compute them: cache build {sources[0].store} --backbone ..."
-    raise ValueError(f"expected one set of cached features '{wanted}' in {root}, there are {names}: {remedy}")
-
-
-def _tokens(cache: FeatureCache) -> tuple[int, int]:
-    """(n, d) of a cache, from its files' heads: the most tokens and their size."""
-    from safetensors import safe_open
-
-    shapes = []
-    for path in sorted(cache.folder.glob("*.safetensors")):
-        with safe_open(path, "np") as file:
-            shapes.append(file.get_slice("tokens").get_shape())
-    if not shapes:
-        raise ValueError(f"expected features in {cache.folder}, there are none: compute them with: cache build")
-    return max(shape[1] for shape in shapes), shapes[0][2]
-
-
-def _reference(key: CacheKey, source: str | None) -> BackboneRef:
-    return BackboneRef(
-        name=key.model_id, source=source or "", model_id=key.model_id, model_hash=key.model_hash, views=key.views
-    )
-
-
-def _normalizer(
-    train: TrainingSet, spec: InputSpec, settings: TrainSettings, actions: NDArray[np.float32]
-) -> Normalizer:
-    statistics = merged([load_statistics(Store.open(source.store)) for source in train.sources])
-    normalizer = vla_normalizer(statistics, spec, settings.model.normalization, _some_tokens(train, spec), actions)
-    if not settings.model.robot_state:
-        normalizer.scales["state"].fill_(HIDDEN)
-        normalizer.scales["tool_motion"].fill_(HIDDEN)
-    return normalizer
-
-
-def merged(statistics: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Statistics of several stores as one: pooled means, and the widest of their quantiles."""
-    result = dict(statistics[0])
-    for other in statistics[1:]:
-        for name in result:
-            result[name] = _pair(result[name], other[name])
-    return result
-
-
-def _pair(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
-    if not min(a["count"], default=0) or not min(b["count"], default=0):
-        return a if min(a["count"], default=0) else b
-    n, m = np.array(a["count"], float), np.array(b["count"], float)
-    mean = (n * a["mean"] + m * np.array(b["mean"])) / (n + m)
-    square = (n * (np.square(a["std"]) + np.square(a["mean"])) + m * (np.square(b["std"]) + np.square(b["mean"]))) / (
-        n + m
-    )
-    return {
-        "count": (n + m).tolist(),
-        "mean": mean.tolist(),
-        "std": np.sqrt(np.maximum(square - mean**2, 0.0)).tolist(),
-        "q01": np.minimum(a["q01"], b["q01"]).tolist(),
-        "q99": np.maximum(a["q99"], b["q99"]).tolist(),
-    }
-
-
-def _thin(values: NDArray[Any]) -> NDArray[Any]:
-    return values[:: max(1, -(-len(values) // ROWS_MAX))]
-
-
-def _some_tokens(train: TrainingSet, spec: InputSpec) -> NDArray[np.float32] | None:
-    """Tokens (N, d) of image sets spread over the training episodes; None where there are no cached ones."""
-    found = []
-    each_rows = max(1, ROWS_MAX // max(1, spec.feature_tokens) // len(train.episodes))
-    for each in train.episodes:
-        if each.features is not None and len(each.features):
-            picks = np.unique(np.linspace(0, len(each.features) - 1, min(each_rows, len(each.features))).astype(int))
-            tokens = np.concatenate([each.features.tokens(int(i)) for i in picks]).astype(np.float32)
-            if not np.isfinite(tokens).all():
-                raise ValueError(
-                    f"expected finite features of episode '{each.episode.name}', got NaN or infinity: find them with "
-                    "`cache verify`, remove the file that it names and run `cache build` again"
-                )
-            found.append(tokens)
-    return np.concatenate(found) if found else None
 
 
 def loader_of(

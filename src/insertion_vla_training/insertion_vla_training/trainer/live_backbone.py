@@ -40,8 +40,11 @@ class LiveBackbone:
 
     def __init__(self, settings: BackboneSettings, device: torch.device, seed: int) -> None:
         """Loads the backbone; errors as `load_qwen`."""
-        assert settings.config is not None
-        given = load_strict(settings.config, QwenSettings, "a backbone qwen2.5-vl")
+        assert settings.folder is not None
+        folder = Path(settings.folder).expanduser()
+        given = load_strict(folder / SETTINGS_FILE, QwenSettings, "a backbone qwen2.5-vl")
+        if (folder / given.model).is_dir():
+            given = given.model_copy(update={"model": str((folder / given.model).resolve())})
         # The hash of the features says which type they were computed in: it is no longer left open.
         dtype = given.dtype if given.dtype != "auto" else ("bfloat16" if device.type == "cuda" else "float32")
         self.settings = given.model_copy(update={"device": str(device), "dtype": dtype})

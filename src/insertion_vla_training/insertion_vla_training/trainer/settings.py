@@ -28,8 +28,7 @@ class DataSettings(StrictModel):
         cache: folder of the caches; by default `cache` within each store.
         features: folder name of the cached features as `cache list` says it, or the name of its model where there is
             but one; none trains a policy that does not see.
-        backbone: folder of the weights of the backbone that made the features, where it has any: the policy keeps a
-            copy of it.
+        backbone: folder of the learned backbone that made the features; the policy keeps a copy of it.
         ages: of the features: as recorded where there are any, or uniform between latency and latency + period.
         latency_s: of the vlm node [s].
         period_s: of the vlm node [s].
@@ -153,7 +152,7 @@ class BackboneSettings(StrictModel):
     """Stage 2: the backbone sees live images, and an adapter (LoRA) of its language tower is trained too.
 
     Attributes:
-        config: YAML file of the backbone qwen2.5-vl (see docs/backbones.md).
+        folder: of the backbone qwen2.5-vl: its config.yaml says where the model is (see docs/backbones.md).
         lora_r: rank of the adapter.
         lora_alpha: its scale is alpha / r.
         lora_dropout: share of its inputs dropped while training.
@@ -163,7 +162,7 @@ class BackboneSettings(StrictModel):
         augment: share of the images whose brightness and contrast are changed.
     """
 
-    config: str | None = None
+    folder: str | None = None
     lora_r: int = Field(default=8, ge=1)
     lora_alpha: int = Field(default=16, ge=1)
     lora_dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
@@ -264,8 +263,8 @@ class TrainSettings(StrictModel):
     def _together(self) -> TrainSettings:
         if self.stage == 2 and self.expert == "state_diffusion":
             raise ValueError("expected stage 1 for state_diffusion, which sees no images, got 2")
-        if self.stage == 2 and self.backbone.config is None:
-            raise ValueError("expected a backbone for stage 2: --backbone.config FILE (qwen2.5-vl)")
+        if self.stage == 2 and self.backbone.folder is None:
+            raise ValueError("expected a backbone for stage 2: --backbone.folder FOLDER (qwen2.5-vl)")
         if self.stage == 2 and self.data.features != "none":
             raise ValueError("expected no cached features in stage 2, which computes its own: --data.features none")
         return self

@@ -6,7 +6,7 @@ from insertion_vla_policy.model_config import DecoderConfig, DiffusionConfig, St
 from insertion_vla_policy.normalizer import state_normalizer
 
 from insertion_vla_training.episode_index import TRAIN
-from insertion_vla_training.trainer.data import TrainingData, _validation
+from insertion_vla_training.trainer.data import TrainingData, validation_samples
 from insertion_vla_training.trainer.settings import TrainSettings
 from insertion_vla_training.trainer.state_set import StateSet
 
@@ -30,7 +30,7 @@ def state_data(settings: TrainSettings) -> TrainingData:
     )
     return TrainingData(
         train=train,
-        validation=_validation(settings, samples),
+        validation=validation_samples(settings, samples),
         model=config,
         normalizer=state_normalizer(train.states, train.actions, model.normalization),
         contact_share=0.0,
