@@ -1,12 +1,11 @@
 """The verb `cache`: right features for every sample, or a sentence; resumable, parallel, and never stale."""
 
 import json
+import multiprocessing
 import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import cv2
@@ -27,7 +26,9 @@ from insertion_vla_training.cache_key import find_keys
 from insertion_vla_training.cache_tensors import DamagedFile, TensorFile, write_tensors
 from insertion_vla_training.dataset import TrainingSet
 from insertion_vla_training.dataset_episodes import DataSource
+from insertion_vla_training.episode_data import EpisodeData
 from insertion_vla_training.store import Store
+from insertion_vla_training.store_layout import Rows, image_path
 from safetensors.torch import save_file
 
 SOUND = {"a": with_pictures(1.5, seed=1, aline_bins=0), "b": with_pictures(1.5, seed=2, aline_bins=0, live=False)}
@@ -35,14 +36,24 @@ SOUND = {"a": with_pictures(1.5, seed=1, aline_bins=0), "b": with_pictures(1.5, 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return stored(tmp_path_factory.mktemp("cache"), SOUND)
+    """A store with features of `visual_servo` and prepared samples."""
+    store = stored(tmp_path_factory.mktemp("cache"), SOUND)
+    assert build(store) == 0 and run("verify", store.path) == 0
+    return store
 
 
 @pytest.fixture
-def store(made, tmp_path):
-    """A store of its own for every test."""
+def built(made, tmp_path):
+    """A copy of that store for every test."""
     shutil.copytree(made.path, tmp_path / "store")
     return Store.open(tmp_path / "store")
+
+
+@pytest.fixture
+def store(built):
+    """The same without features."""
+    shutil.rmtree(built.path / "cache" / "features")
+    return built
 
 
 def run(*arguments):
@@ -77,12 +88,11 @@ def test_features_are_those_that_the_backbone_gives_for_the_set(store, capsys):
     assert "0 problems" in (said := capsys.readouterr().out) and " 0 samples" not in said
 
 
-def test_a_second_run_computes_nothing(store, capsys):
-    build(store)
-    before = {p: p.stat().st_mtime_ns for p in (store.path / "cache").rglob("*") if p.is_file()}
-    assert build(store) == 0
-    assert "0 image sets of 2 episodes computed" in capsys.readouterr().out
-    assert before == {p: p.stat().st_mtime_ns for p in (store.path / "cache").rglob("*") if p.is_file()}
+def test_a_second_run_computes_nothing(built, capsys):
+    before = {p: p.stat().st_mtime_ns for p in (built.path / "cache").rglob("*") if p.is_file()}
+    assert build(built) == 0
+    assert ": 0 image sets of 2 episodes computed" in capsys.readouterr().out
+    assert before == {p: p.stat().st_mtime_ns for p in (built.path / "cache").rglob("*") if p.is_file()}
 
 
 def test_other_views_types_and_weights_are_other_folders(store, tmp_path):
@@ -137,8 +147,9 @@ def test_weights_that_change_while_it_runs_are_refused(store, tmp_path):
         cached(store, make)
 
 
-def test_another_instruction_or_other_images_find_no_features(store, tmp_path):
-    cache = cached(store)
+def test_another_instruction_or_other_images_find_no_features(built, tmp_path):
+    (folder,) = find_keys(built.path / "cache" / "features")
+    cache = FeatureCache(folder)
     for change in ({"instruction": "insert the needle into the red trocar"}, {}):
         folder = tmp_path / ("same" if change else "other")
         other = stored(folder, {"a": SOUND["a"] if change else with_pictures(1.5, seed=9, aline_bins=0)}, **change)
@@ -148,38 +159,35 @@ def test_another_instruction_or_other_images_find_no_features(store, tmp_path):
         assert run("verify", other.path) == 1
 
 
-def test_images_that_were_changed_in_place_are_found_out(store, capsys):
-    build(store)
-    root = zarr.open_group(str(store.path), mode="r+")
+def test_images_that_were_changed_in_place_are_found_out(built, capsys):
+    root = zarr.open_group(str(built.path), mode="r+")
     values = root["images/side/bytes"][2000:2010]
     root["images/side/bytes"][2000:2010] = values[::-1]
-    assert run("verify", store.path) == 1
+    assert run("verify", built.path) == 1
     assert "images of episode 'a'" in (said := capsys.readouterr().err) and "have changed" in said and "remove" in said
 
 
-def test_a_missing_shard_is_named_and_computed_again(store, capsys):
-    build(store)
-    path = sorted((store.path / "cache" / "features").rglob("*.safetensors"))[0]
+def test_a_missing_shard_is_named_and_computed_again(built, capsys):
+    path = sorted((built.path / "cache" / "features").rglob("*.safetensors"))[0]
     data = path.read_bytes()
     path.unlink()
-    assert run("verify", store.path) == 1
+    assert run("verify", built.path) == 1
     assert path.name in (said := capsys.readouterr().err) and "compute them with: cache build" in said
     with pytest.raises(ValueError, match="are missing.*compute them with: cache build"):
-        TrainingSet([DataSource(store=str(store.path))], "train", path.parent.name)
-    assert build(store) == 0 and path.read_bytes() == data
-    assert run("verify", store.path) == 0
+        TrainingSet([DataSource(store=str(built.path))], "train", path.parent.name)
+    assert build(built) == 0 and path.read_bytes() == data
+    assert run("verify", built.path) == 0
 
 
-def test_a_truncated_shard_is_refused_and_replaced(store, capsys):
-    build(store)
-    path = sorted((store.path / "cache" / "features").rglob("*.safetensors"))[0]
+def test_a_truncated_shard_is_refused_and_replaced(built, capsys):
+    path = sorted((built.path / "cache" / "features").rglob("*.safetensors"))[0]
     data = path.read_bytes()
     path.write_bytes(data[:-10])
     with pytest.raises(ValueError, match="expected a whole safetensors file .*cut off; .*cache build .it replaces"):
-        TrainingSet([DataSource(store=str(store.path))], "train", path.parent.name)
-    assert run("verify", store.path) == 1
+        TrainingSet([DataSource(store=str(built.path))], "train", path.parent.name)
+    assert run("verify", built.path) == 1
     capsys.readouterr()
-    assert build(store) == 0 and path.read_bytes() == data
+    assert build(built) == 0 and path.read_bytes() == data
     assert f"replaced: expected a whole safetensors file {path}" in capsys.readouterr().err
 
 
@@ -198,8 +206,6 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path, damage):
 def test_a_full_disk_is_a_sentence_and_what_was_computed_stays(store, tmp_path, capsys):
     (tmp_path / "weights").write_bytes(b"1")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    indexed_sets(store, store.episodes()[0], VIEWS, store.path / "cache")
-    indexed_sets(store, store.episodes()[1], VIEWS, store.path / "cache")
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # as a disk that takes no more
     try:
         with pytest.raises(OSError, match="make room or choose another folder, and run it again: what is done stays"):
@@ -211,28 +217,31 @@ def test_a_full_disk_is_a_sentence_and_what_was_computed_stays(store, tmp_path, 
     assert run("verify", store.path) == 0
 
 
-KILLED = """
-import os, signal, sys
-from insertion_vla_training import cache_tensors
-from insertion_vla_training.cache import main
+def forked(store, **environment):
+    """A process of its own that builds, begun."""
+    process = multiprocessing.get_context("fork").Process(target=_build_and_leave, args=(store, environment))
+    process.start()
+    return process
 
-kill_at, written, fsync = int(sys.argv[2]), [0], os.fsync
 
-def counted(fd):
-    written[0] += 1
-    if written[0] == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-    fsync(fd)
+def _build_and_leave(store, environment):
+    os.environ.update(environment)
+    write = os.fsync
 
-os.fsync = counted
-sys.exit(main(["build", sys.argv[1], "--backbone", "visual_servo", "--jobs", "1"]))
-"""
+    def counted(fd, written=[0]):  # noqa: B006  counts from call to call
+        written[0] += 1
+        if written[0] == int(environment.get("KILL_AT", "0")):
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(fd)
+
+    os.fsync = counted
+    os._exit(build(store))
 
 
 def test_it_goes_on_after_a_kill(store, made, capsys):
-    # Writes: two indexes, the key, two shards.
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(store.path), "5"], capture_output=True, timeout=120)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = forked(store, KILL_AT="3")  # writes: the key, two shards
+    killed.join(120)
+    assert killed.exitcode == -signal.SIGKILL
     assert len(shards(store.path)) == 1
     (waiting,) = (store.path / "cache").rglob("*.new")
     assert build(store) == 0
@@ -240,31 +249,22 @@ def test_it_goes_on_after_a_kill(store, made, capsys):
     assert waiting.exists()  # it might be another process's, which is writing it
     os.utime(waiting, (time.time() - 3600,) * 2)
     assert build(store) == 0 and not waiting.exists()
-    straight = store.path.with_name("straight")
-    shutil.copytree(made.path, straight)
-    build(Store.open(straight))
-    assert shards(store.path) == shards(straight) and len(shards(straight)) == 2
+    assert shards(store.path) == shards(made.path) and len(shards(made.path)) == 2
 
 
-def test_ranks_share_the_work_and_processes_too(store, made):
-    command = [sys.executable, "-m", "insertion_vla_training.cache", "build", str(store.path), "--jobs", "1"]
-    ranks = [
-        subprocess.Popen(
-            [*command, "--backbone", "visual_servo"],
-            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = [rank.communicate(timeout=120)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0]
-    assert sorted(text.split(": ")[1].split(" image sets")[0] for text in said) == ["8", "8"]
-    assert all("of 2)" in text for text in said)
-    two = store.path.with_name("two")
-    shutil.copytree(made.path, two)
-    assert run("build", two, "--backbone", "visual_servo", "--jobs", 2) == 0
-    assert shards(store.path) == shards(two) and len(shards(two)) == 2
+def test_ranks_share_the_work_without_waiting_for_each_other(store, made, capfd):
+    ranks = [forked(store, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+    for rank in ranks:
+        rank.join(120)
+    assert [rank.exitcode for rank in ranks] == [0, 0]
+    said = capfd.readouterr().out
+    assert said.count(": 8 image sets of 2 episodes") == 2 and "(rank 0 of 2)" in said and "(rank 1 of 2)" in said
+    assert shards(store.path) == shards(made.path)
+
+
+def test_processes_share_the_work(store, made):
+    assert run("build", store.path, "--backbone", "visual_servo", "--jobs", 2) == 0
+    assert shards(store.path) == shards(made.path)
 
 
 def test_nonsense_from_torchrun_is_refused(store, monkeypatch, capsys):
@@ -304,13 +304,30 @@ def test_a_broken_backbone_is_told(store, tmp_path, tokens, dtype, sentence):
         cached(store, lambda: Broken(tmp_path / "weights", tokens), dtype=dtype)
 
 
-def test_a_picture_of_another_size_and_one_that_is_none_are_named(tmp_path):
-    small = cv2.imencode(".jpg", np.zeros((90, 160, 3), np.uint8))[1].tobytes()
-    for name, data, sentence in (("small", small, "320 x 180 pixels.*got 160 x 90"), ("no", b"\xff\xd8no", "none")):
-        found = with_pictures(1.5, seed=1, aline_bins=0, live=False, replace={7: data})
-        other = stored(tmp_path / name, {"a": found})
-        with pytest.raises(ValueError, match=f"{sentence}.*|image . of view .*{sentence}"):
-            cached(other)
+@pytest.mark.parametrize(
+    "data, sentence",
+    [
+        (
+            cv2.imencode(".jpg", np.zeros((90, 160, 3), np.uint8))[1].tobytes(),
+            "expected 320 x 180 pixels.*got 160 x 90",
+        ),
+        (b"\xff\xd8no", "image 0 of view 'hand' in episode 'a'.*that are none: leave the episode out"),
+    ],
+)
+def test_a_picture_of_another_size_and_one_that_is_none_are_named(tmp_path, made, data, sentence):
+    episode = made.episode("a")
+    tables = {}
+    for view in VIEWS:
+        images = made.images(view, episode)
+        blobs = [images.jpeg(i) if view != "hand" else data for i in range(2)]
+        sizes, content = np.array([len(b) for b in blobs]), np.frombuffer(b"".join(blobs), np.uint8)
+        rows = Rows({"stamps": images.stamps[:2], "receive": images.receive[:2]}, sizes, content)
+        tables[image_path(view)] = rows
+    other = Store.create(tmp_path / "store", made.contract_text)
+    other.append_episode(EpisodeData(made.metadata(episode), "a", "a", episode.start_ns, 1.0, (), tables))
+    other.close()
+    with pytest.raises(ValueError, match=sentence):
+        cached(other)
 
 
 def test_a_store_without_features_or_with_unknown_ones_is_told(store, capsys):
@@ -329,9 +346,10 @@ def test_a_store_without_features_or_with_unknown_ones_is_told(store, capsys):
     assert f"to be called {folder.name}" in capsys.readouterr().err
 
 
-def test_an_empty_store_is_not_ready(tmp_path, capsys):
-    bad = {"bad": True, "reasons": ("shaky",)}
-    other = stored(tmp_path, {"a": with_pictures(1.5, seed=1, aline_bins=0, live=False)}, **bad)
-    assert build(other) == 0 and run("verify", other.path) == 1
+def test_a_store_whose_episodes_are_all_bad_is_not_ready(built, capsys):
+    index = built.path / "episodes.json"
+    episodes = json.loads(index.read_text())
+    index.write_text(json.dumps([{**episode, "bad": True} for episode in episodes]))
+    assert run("verify", built.path) == 1
     assert "expected samples, there are none" in capsys.readouterr().err
-    assert build(other, "--include-bad") == 0 and run("verify", other.path, "--include-bad") == 0
+    assert run("verify", built.path, "--include-bad") == 0

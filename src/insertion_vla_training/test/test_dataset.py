@@ -22,6 +22,7 @@ from insertion_vla_training.episode_index import Split
 from insertion_vla_training.feature_blob import decode_features
 from insertion_vla_training.offline import replay
 from insertion_vla_training.preprocess import preprocess
+from insertion_vla_training.store import Store
 
 WHITE = cv2.imencode(".jpg", np.full((180, 320, 3), 255, np.uint8))[1].tobytes()
 TRAIN, NAN = {"a": 1, "c": 2}, float("nan")  # names that the split puts into training, and their seeds
@@ -123,8 +124,8 @@ def test_without_recorded_features_ages_are_uniform_and_validation_runs_a_vlm_of
     assert data.left_out >= 1 and data[0]["stamp"] > START_NS + 0.54 * NS
 
 
-def test_a_spike_in_the_future_is_in_no_sample_before_it(tmp_path):
-    tick, plain = START_NS + round(1.55 * NS), with_pictures(seed=1)
+def test_a_spike_in_the_future_is_in_no_sample_before_it(store, tmp_path):
+    tick = START_NS + round(1.55 * NS)
 
     def spiked(topic, receive_ns, data):
         kind = local_type(TYPES[topic])
@@ -142,17 +143,16 @@ def test_a_spike_in_the_future_is_in_no_sample_before_it(tmp_path):
             return topic, receive_ns, data
         return topic, receive_ns, kind.encode(type(message)(**{**vars(message), **changes}))
 
-    found = {
-        "plain": stored(tmp_path / "plain", {"a": plain}),
-        "later": stored(tmp_path / "later", {"a": [spiked(*e) if e[1] > tick else e for e in plain]}),
-    }
+    later = stored(tmp_path, {"a": [spiked(*e) if e[1] > tick else e for e in with_pictures(seed=TRAIN["a"])]})
+    cached(later)
     batches = {}
-    for name, store in found.items():
-        cached(store)
+    for name, found in (("plain", store), ("later", later)):
         # Not the recorded ages: they are of the whole episode.
-        data = opened(store, ages=FeatureAges(source="uniform", latency_s=0.0))
-        before = [i for i in range(len(data)) if data[i]["stamp"] <= tick]
-        batches[name] = [data.batch(before, [share] * len(before)) for share in (0.0, 0.5)] + [data[len(data) - 1]]
+        data = opened(found, ages=FeatureAges(source="uniform", latency_s=0.0))
+        assert data.episodes[0].episode.name == "a"
+        rows = range(len(data.episodes[0].rows))
+        before = [i for i in rows if data[i]["stamp"] <= tick]
+        batches[name] = [data.batch(before, [share] * len(before)) for share in (0.0, 0.5)] + [data[rows[-1]]]
     for left, right in zip(batches["plain"][:2], batches["later"][:2], strict=True):
         assert len(left["index"]) > 8
         for array in left:
@@ -177,26 +177,11 @@ def test_labels_are_the_experts_chunks_against_the_measured_pose(store, tmp_path
             assert np.abs(error).max() < 2e-6 and label[6] == planned[6]
 
 
-def test_a_chunk_anchored_at_the_measured_pose_is_the_label_as_it_is(tmp_path):
-    found = [e for e in messages(1.5, seed=5, aline_bins=0) if e[0] != "/action_expert/chunk"]
-    kind = local_type(TYPES["/tool_pose"])
-    planned, sent = np.random.default_rng(0).normal(size=(8, 7)).astype(np.float32) * 0.01, []
-    for topic, receive_ns, data in found:
-        if topic == "/tool_pose" and len(sent) < 200:
-            pose = kind.decode(data).pose
-            make = local_type(TYPES["/action_expert/chunk"])
-            message = make.decode(chunk(receive_ns, len(sent), planned))
-            message = type(message)(**{**vars(message), "anchor": pose})
-            sent.append(("/action_expert/chunk", receive_ns + 1, make.encode(message)))
-    bag = write_episode(tmp_path / "a", sorted(found + sent, key=lambda e: e[1]))
-    preprocess([bag], tmp_path / "store", 1)
-    data = TrainingSet([DataSource(store=str(tmp_path / "store"))], "train")
-    same = [np.array_equal(data[i]["action"], planned) for i in range(len(data))]
-    assert len(same) > 50 and all(same)
-    assert not data[0]["features_mask"].any() and data[0]["features"].shape == (0, 0)
+SLOW, FAST = np.array([0.01, 0, -0.02, 0, 0.1, 0]), np.array([0.03, 0, 0, 0.2, 0, 0])
+PLANNED = np.random.default_rng(0).normal(size=(8, 7)).astype(np.float32) * 0.01
 
 
-def commanded(found, twist_of, phase_of, state_of=lambda t: 2):
+def commanded(found, twist_of=lambda t: np.zeros(6), phase_of=lambda t: 1, state_of=lambda t: 2):
     """The messages with other twists, phases and states, by seconds since the start."""
     for topic, receive_ns, data in found:
         if topic in ("/arm/state", "/task/state"):
@@ -208,82 +193,92 @@ def commanded(found, twist_of, phase_of, state_of=lambda t: 2):
         yield topic, receive_ns, data
 
 
-def labelled(tmp_path, found):
-    preprocess([write_episode(tmp_path / "a", list(found))], tmp_path / "store", 1)
-    return TrainingSet([DataSource(store=str(tmp_path / "store"), label="commands")], "train")
+def anchored(found):
+    """The messages with a chunk at every 1.5th pose, anchored at the pose that was just received."""
+    kind, make, sent = local_type(TYPES["/tool_pose"]), local_type(TYPES["/action_expert/chunk"]), []
+    for topic, receive_ns, data in found:
+        if topic == "/tool_pose":
+            message = make.decode(chunk(receive_ns, len(sent), PLANNED))
+            message = type(message)(**{**vars(message), "anchor": kind.decode(data).pose})
+            sent.append(("/action_expert/chunk", receive_ns + 1, make.encode(message)))
+    return sorted([e for e in found if e[0] != "/action_expert/chunk"] + sent, key=lambda e: e[1])
 
 
-def test_commands_are_integrated_where_a_person_drove(tmp_path):
-    slow, fast = np.array([0.01, 0, -0.02, 0, 0.1, 0]), np.array([0.03, 0, 0, 0.2, 0, 0])
-    twist, phase = (lambda t: slow if t < 1.975 else fast), (lambda t: 1 if t < 2.0 else 2)
-    data = labelled(tmp_path, commanded(messages(3.0, seed=1, aline_bins=0), twist, phase))
-    checked = set()
-    for index in range(len(data)):
-        sample = data[index]
-        t = (sample["stamp"] - START_NS) / NS
-        assert t + 0.8 < 3.0
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory):
+    """A store of episodes without pictures, one for each question about labels."""
+    folder = tmp_path_factory.mktemp("driven")
+    plain = messages(2.6, seed=1, aline_bins=0)
+    episodes = {
+        "driven": (commanded(plain, lambda t: SLOW if t < 1.475 else FAST, lambda t: 1 if t < 1.5 else 2), {}),
+        "fault": (commanded(plain, state_of=lambda t: 5 if t > 1.6 else 2), {}),
+        "missed": (commanded(plain, phase_of=lambda t: 6 if t > 1.6 else 1), {}),
+        "gap": (commanded(e for e in plain if e[0] != "/arm/state" or not 1.6 < (e[1] - START_NS) / NS < 1.8), {}),
+        "anchored": (anchored(plain), {"outcome": "failure"}),
+        "silent": ([e for e in plain if e[0] != "/arm/state"], {"bad": True, "reasons": ("shaky",)}),
+    }
+    bags = [write_episode(folder / "bags" / name, list(found), **more) for name, (found, more) in episodes.items()]
+    preprocess(bags, folder / "store", 1, split=Split(val_share=0.0))
+    return folder / "store"
+
+
+def samples_of(store, episode, **options):
+    """Samples and the seconds of their ticks."""
+    data = TrainingSet([DataSource(store=str(store), **options)], "train")
+    found = [data[i] for i in range(len(data)) if data.place(i)[0].episode.name == episode]
+    return [((sample["stamp"] - START_NS) / NS, sample) for sample in found]
+
+
+def test_a_chunk_anchored_at_the_measured_pose_is_the_label_as_it_is(driven):
+    found = samples_of(driven, "anchored", include_failed=True)
+    assert len(found) > 100 and all(np.array_equal(sample["action"], PLANNED) for _, sample in found)
+    assert found[0][1]["features"].shape == (0, 0) and not found[0][1]["feature_age_mask"].any()
+
+
+def test_commands_are_integrated_where_a_person_drove(driven):
+    found, checked = samples_of(driven, "driven", label="commands"), set()
+    for t, sample in found:
+        assert t + 0.8 < 2.6
         for k, label in enumerate(sample["action"], 1):
             end = t + 0.1 * k
-            before, after = max(0.0, min(end, 2.0) - t), max(0.0, end - max(t, 2.0))
-            assert np.allclose(label[:3], slow[:3] * before + fast[:3] * after, atol=1e-7)
-            turn = exp_so3(fast[3:] * after) @ exp_so3(slow[3:] * before)
+            before, after = max(0.0, min(end, 1.5) - t), max(0.0, end - max(t, 1.5))
+            assert np.allclose(label[:3], SLOW[:3] * before + FAST[:3] * after, atol=1e-7)
+            turn = exp_so3(FAST[3:] * after) @ exp_so3(SLOW[3:] * before)
             assert np.allclose(exp_so3(label[3:6]), turn, atol=1e-6)
-            assert label[6] == (0.0 if end < 2.0 else 1.0)
+            assert label[6] == (0.0 if end < 1.5 else 1.0)
             checked.add((before > 0, after > 0))
-    assert len(checked) == 3 and len(data) > 10
+    assert len(checked) == 3 and len(found) > 8
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"state_of": lambda t: 5 if t > 2.0 else 2},
-        {"phase_of": lambda t: 6 if t > 2.0 else 1},
-    ],
-)
-def test_a_fault_or_a_failed_task_within_the_horizon_is_no_label(tmp_path, change):
-    options = {"twist_of": lambda t: np.zeros(6), "phase_of": lambda t: 1, **change}
-    data = labelled(tmp_path, commanded(messages(3.0, seed=1, aline_bins=0), **options))
-    last = max((data[i]["stamp"] - START_NS) / NS for i in range(len(data)))
-    assert 1.1 < last < 1.25
+@pytest.mark.parametrize("episode", ["fault", "missed"])
+def test_a_fault_or_a_failed_task_within_the_horizon_is_no_label(driven, episode):
+    assert 0.7 < max(t for t, _ in samples_of(driven, episode, label="commands")) < 0.85
 
 
-def test_a_gap_in_the_commands_is_no_label(tmp_path):
-    found = [
-        e for e in messages(3.0, seed=1, aline_bins=0) if e[0] != "/arm/state" or not 2.0 < (e[1] - START_NS) / NS < 2.2
-    ]
-    data = labelled(tmp_path, commanded(found, lambda t: np.zeros(6), lambda t: 1))
-    stamps = [(data[i]["stamp"] - START_NS) / NS for i in range(len(data))]
-    assert stamps and all(t + 0.8 <= 2.01 or t >= 2.2 for t in stamps)
+def test_a_gap_in_the_commands_is_no_label(driven):
+    ticks = [t for t, _ in samples_of(driven, "gap", label="commands")]
+    assert ticks and all(t + 0.8 <= 1.61 or t >= 1.8 for t in ticks)
 
 
-def test_commands_that_were_not_recorded_are_named(tmp_path):
-    preprocess(
-        [write_episode(tmp_path / "a", messages(1.5, aline_bins=0), leave_out=("/arm/state",))], tmp_path / "store", 1
-    )
-    with pytest.raises(ValueError, match="episode 'a'.*arm/state and task/state.*use the label source 'chunks'"):
-        TrainingSet([DataSource(store=str(tmp_path / "store"), label="commands")], "train")
+def test_commands_that_were_not_recorded_are_named(driven):
+    with pytest.raises(ValueError, match="episode 'silent'.*arm/state and task/state.*use the label source 'chunks'"):
+        samples_of(driven, "silent", label="commands", include_bad=True)
 
 
-def test_bad_and_failed_episodes_are_left_out_unless_asked_for(tmp_path):
-    labels = {"a": {}, "b": {"outcome": "failure"}, "c": {"bad": True, "reasons": ("shaky",)}}
-    bags = [
-        write_episode(tmp_path / n, messages(1.5, seed=i, aline_bins=0), **m) for i, (n, m) in enumerate(labels.items())
-    ]
-    preprocess(bags, tmp_path / "store", 1, split=Split(val_share=0.0))
-
+def test_bad_and_failed_episodes_are_left_out_unless_asked_for(driven):
     def names(**options):
-        data = TrainingSet([DataSource(store=str(tmp_path / "store"), **options)], "train")
+        data = TrainingSet([DataSource(store=str(driven), **options)], "train")
         return [each.episode.name for each in data.episodes]
 
-    assert names() == ["a"]
-    assert names(include_failed=True) == ["a", "b"] and names(include_bad=True) == ["a", "c"]
-    with pytest.raises(ValueError, match="no.* samples of split 'val'|expected samples of split 'val'"):
-        TrainingSet([DataSource(store=str(tmp_path / "store"))], "val")
+    usual = ["driven", "fault", "missed", "gap"]
+    assert names() == usual
+    assert names(include_failed=True) == [*usual, "anchored"] and names(include_bad=True) == [*usual, "silent"]
+    with pytest.raises(ValueError, match="expected samples of split 'val'.*record more episodes"):
+        TrainingSet([DataSource(store=str(driven))], "val")
 
 
 def test_stores_of_other_contracts_are_refused_by_what_differs(store, tmp_path):
-    other = CONTRACT.replace("min_share: 0.4", "min_share: 0.3")
-    preprocess([write_episode(tmp_path / "x", messages(1.5, aline_bins=0), contract=other)], tmp_path / "store", 1)
+    Store.create(tmp_path / "store", CONTRACT.replace("min_share: 0.4", "min_share: 0.3")).close()
     sources = [DataSource(store=str(path)) for path in (store.path, tmp_path / "store")]
     with pytest.raises(ValueError, match=r"one contract.*force\.min_share: 0.3 against 0.4.*train on one"):
         TrainingSet(sources, "train")
