@@ -22,6 +22,7 @@ JUMPS = {
     "jump": ("m", "moves", "from one chunk to the next"),
     "jump_turn": ("rad", "turns", "from one chunk to the next"),
 }
+LATE_ROWS = 2  # after so many rows the arm may have stood still in between
 NS = 1e9
 Array = NDArray[np.float64]
 
@@ -34,7 +35,7 @@ class Jumps:
         stamps: ns.
         step, step_turn: the largest step [m, rad] from row to row, the first from the anchor.
         jump, jump_turn: [m, rad] from where the chunk before said the tool would be one dt later to where this one
-            says; NaN for the first chunk of a session and where the one before has ended.
+            says; NaN for the first chunk of a session and for one that came late.
     """
 
     stamps: NDArray[np.int64]
@@ -69,9 +70,8 @@ def _between(
         return jump, jump_turn
     # Where on the older path the first row of the newer one lies, in rows.
     at = (stamps[1:] - stamps[:-1]) / NS / dt_s + 1.0
-    follows = (
-        (at >= 1.0) & (at <= rows - 1) & (np.asarray(sequence[1:], np.int64) > np.asarray(sequence[:-1], np.int64))
-    )
+    rising = np.asarray(sequence[1:], np.int64) > np.asarray(sequence[:-1], np.int64)
+    follows = rising & (at >= 1.0) & (at <= min(LATE_ROWS + 1, rows - 1))
     low = np.clip(np.floor(at).astype(int), 0, rows - 2)
     part = np.clip(at - low, 0.0, 1.0)[:, None]
     older = np.arange(count - 1)

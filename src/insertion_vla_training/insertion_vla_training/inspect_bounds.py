@@ -46,9 +46,9 @@ class Bounds:
 
 def bounds_of(contract: Contract, limits: Limits, episodes: Sequence[Episode], found: Sequence[Measured]) -> Bounds:
     """Bounds from all episodes and what was measured in them."""
-    free = (limits.free_speed * contract.action.dt_s, limits.free_angular_speed * contract.action.dt_s)
-    # Twice a free step is where the gate begins to reject; a jump of one free step is what the tool moves anyway.
-    least = {"step": 2.0 * free[0], "step_turn": 2.0 * free[1], "jump": free[0], "jump_turn": free[1]}
+    # Twice a free step is where the gate begins to reject.
+    most_m, most_rad = (2.0 * speed * contract.action.dt_s for speed in (limits.free_speed, limits.free_angular_speed))
+    least = {"step": most_m, "step_turn": most_rad, "jump": most_m, "jump_turn": most_rad}
     durations = {}
     for outcome in {episode.outcome for episode in episodes}:
         seconds = [episode.duration_s for episode in episodes if episode.outcome == outcome]

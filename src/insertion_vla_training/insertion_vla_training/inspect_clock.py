@@ -10,7 +10,7 @@ from insertion_vla_training.inspect_check import Check, judged, not_judged
 AHEAD_S = 0.002  # clocks that are synchronised well differ by less
 DRIFT_SHARE = 0.25  # of the age that the contract allows
 BEST = 0.05  # quantile of the delay that load on the machine hardly touches
-ROWS_MIN = 16
+ROWS_MIN = 40  # so that the least delay of a quarter is not chance
 NS = 1e9
 
 

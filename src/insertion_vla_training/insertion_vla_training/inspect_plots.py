@@ -23,6 +23,7 @@ AGES = LinearSegmentedColormap.from_list("ages", ["#f3f8ff", "#a9cdfb", "#3f87ea
     over=BAD, bad="#dfe3e7"
 )
 DEPTHS = "magma"
+SPECKLE = 5.0  # times its spread: without a surface the picture stays dark
 
 
 def draw_timing(seen: Seen, path: Path) -> None:
@@ -99,7 +100,8 @@ def draw_touch(seen: Seen, path: Path) -> None:
         below.text(0.5, 0.5, "no A-lines were recorded", transform=below.transAxes, ha="center", color=QUIET)
     else:
         depths = _in_time(seen, seen.alines.times, seen.alines.depths)
-        low, high = np.nanquantile(depths, [0.05, 0.995])
+        low, middle, high = np.nanquantile(depths, [0.05, 0.5, 0.995])
+        high = max(high, middle + SPECKLE * (middle - low))
         below.imshow(
             depths.T, cmap=DEPTHS, aspect="auto", vmin=low, vmax=high,
             extent=(0.0, seen.episode.duration_s, layout.BINS, 0),
