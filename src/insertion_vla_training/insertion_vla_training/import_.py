@@ -73,7 +73,9 @@ def _import(episode: Episode, to: Path, known: dict[str, str], tally: Tally) -> 
     if sha256 in known:
         raise ValueError(f"is a duplicate of {known[sha256]}: it holds the same bytes; remove one of the two")
     if folder.exists():
-        raise ValueError(f"there is another episode in {folder}, of other content; rename one of the two")
+        raise ValueError(
+            f"there is another episode in {folder}, of other content; rename one of the two, or import into another folder"
+        )
     imported = episode.read()
     write_bag(episode.name, imported, sha256, folder)
     known[sha256] = episode.name
