@@ -100,7 +100,7 @@ def measure(store: Path, features: str) -> bool:
         file.unlink()
     sources = [DataSource(store=str(store))]
     samples, prepare_s = cpu_time(lambda: len(TrainingSet(sources, "train", features)))
-    data, open_s = TrainingSet(sources, "train", features), 0.0
+    data = TrainingSet(sources, "train", features)
     _, open_s = cpu_time(lambda: len(TrainingSet(sources, "train", features)))
     loader = TrainingLoader(data, min(BATCH, samples))
     rate_of(loader, 0.5)
@@ -112,7 +112,7 @@ def measure(store: Path, features: str) -> bool:
     with_images = TrainingLoader(TrainingSet(sources, "train", image_views=views), 8)
     say("samples", samples, "")
     say("preparing, once per store", samples / prepare_s, "samples/s/core")
-    say("opening a prepared store", open_s * 1e3 / len(data.episodes), "ms/episode")
+    say(f"opening a prepared store of {len(data.episodes)} episodes", open_s * 1e3, "ms")
     say(f"batches of {BATCH} with cached features (at least {LEAST_RATE:,.0f})", rate, "samples/s/core")
     say(f"a cached feature found and copied (at most {MOST_HIT_S * 1e3:g})", hit * 1e3, "ms")
     say("memory gained over many epochs", grown / 1e6, "MB")

@@ -10,6 +10,7 @@ code that made it included: a file that is found is right, and all of it can be 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,8 +35,14 @@ def file_of(folder: Path, episode: Episode, code: Iterable[ModuleType], *setting
     """The file of an episode that depends on its bag, on some modules and on settings."""
     digest = hashlib.sha256(repr(settings).encode())
     for module in code:
-        digest.update(Path(str(module.__file__)).read_bytes())
+        digest.update(_source(str(module.__file__)))
     return folder / f"{episode.bag_sha256[:32]}-{digest.hexdigest()[:16]}.safetensors"
+
+
+@functools.cache
+def _source(file: str) -> bytes:
+    """Hash of a source file, as it was when this process first asked: modules do not change under it."""
+    return hashlib.sha256(Path(file).read_bytes()).digest()
 
 
 def indexed_sets(store: Store, episode: Episode, views: tuple[str, ...], root: Path) -> tuple[ImageSets, str]:
