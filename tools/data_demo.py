@@ -73,11 +73,11 @@ class Demo:
         )
 
     def inspect(self) -> str:
-        """A page per episode and a verdict."""
-        self.run("inspect", self.store, "--report", self.report, "--jobs", self.jobs)
+        """A page per episode and a verdict; anything that is not good is an error."""
+        self.run("inspect", self.store, "--report", self.report, "--jobs", self.jobs, "--strict")
         pages = list(self.report.rglob("*.html"))
         require(len(pages) > self.episodes, f"expected a page per episode and one of all, got {len(pages)}")
-        return f"{len(pages)} pages, {megabytes(self.report)}; open {self.report / 'index.html'}"
+        return f"all good, {len(pages)} pages, {megabytes(self.report)}; open {self.report / 'index.html'}"
 
     def cache(self) -> str:
         """Features of every image set, and the proof that they are enough."""

@@ -29,8 +29,8 @@ def surface_distance(aline: ArrayLike, range_m: float = RANGE_M) -> float:
     if not np.isfinite(line).all():
         return float("nan")
     filtered = _matched(line)
-    level = np.median(filtered)
-    noise = 1.4826 * np.median(np.abs(filtered - level))
+    level = _median(filtered)
+    noise = 1.4826 * _median(np.abs(filtered - level))
     above = filtered > level + MIN_SIGNAL_TO_NOISE * noise
     if noise == 0.0 or not above.any():
         return float("nan")
@@ -41,4 +41,13 @@ def surface_distance(aline: ArrayLike, range_m: float = RANGE_M) -> float:
 
 def _matched(line: NDArray[np.float64]) -> NDArray[np.float64]:
     # Mirrored at the ends: a surface at the very tip shows only half of its peak.
-    return np.convolve(np.pad(line, _REACH, mode="reflect"), _KERNEL, mode="valid")
+    mirrored = np.concatenate([line[_REACH:0:-1], line, line[-2 : -_REACH - 2 : -1]])
+    return np.convolve(mirrored, _KERNEL, mode="valid")
+
+
+def _median(values: NDArray[np.float64]) -> np.float64:
+    # np.median gives the same in three times the time, and this runs for every block of samples.
+    half = len(values) // 2
+    if len(values) % 2:
+        return np.float64(np.partition(values, half)[half])
+    return np.float64(np.mean(np.partition(values, (half - 1, half))[half - 1 : half + 1]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ MCAP_RECORD = "rosbag2"  # an MCAP file carries the same text, under these two n
 MCAP_KEY = "serialized_metadata"
 VERSION = 9
 ROS_DISTRO = "jazzy"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same rules; ten times as fast where libyaml is built in
 FOREVER = {"sec": 9223372036, "nsec": 854775807}  # as rosbag2 writes an unset duration
 
 
@@ -129,8 +131,13 @@ def _qos(latched: bool) -> dict[str, Any]:
 
 def is_latched(qos: Any) -> bool:
     """Whether any publisher of a topic was latched; takes both forms of offered_qos_profiles."""
-    profiles = yaml.safe_load(qos) if isinstance(qos, str) else qos
+    profiles = _parsed_qos(qos) if isinstance(qos, str) else qos
     return any(profile.get("durability") in ("transient_local", 1) for profile in profiles or [])
+
+
+@lru_cache(maxsize=256)  # all channels of all bags carry few different texts
+def _parsed_qos(text: str) -> Any:
+    return yaml.load(text, LOADER)
 
 
 def parse_metadata(text: str, place: str) -> BagMetadata:
@@ -140,7 +147,7 @@ def parse_metadata(text: str, place: str) -> BagMetadata:
         BagError: it is not that of an MCAP bag.
     """
     try:
-        values = yaml.safe_load(text)[ROOT]
+        values = yaml.load(text, LOADER)[ROOT]
         storage, mode = str(values["storage_identifier"]), str(values.get("compression_mode") or "")
         if storage != "mcap":
             raise BagError(f"expected a bag stored as mcap, {place} is stored as {storage}; use `ros2 bag convert`")

@@ -25,7 +25,7 @@ class Variety:
     Attributes:
         aim_error_m: the expert's mouth is off sideways by up to this much [m], so that it has to search.
         start_spread_rad: every joint starts off its seed's angle by up to this much [rad].
-        disturbance: standard deviation of the executed velocity's error as a share of that velocity.
+        disturbance: length of the executed velocity's error (r.m.s.) as a share of that velocity.
     """
 
     aim_error_m: float = 0.0
@@ -45,7 +45,7 @@ class Disturbance:
         keep = float(np.exp(-DT_S / WANDER_S))
         self._error = keep * self._error + np.sqrt(1.0 - keep**2) * self._rng.normal(size=6)
         way_m = np.linalg.norm(chunk.deltas[:, :3], axis=1) + ARM_LENGTH_M * np.linalg.norm(chunk.deltas[:, 3:], axis=1)
-        scale = np.repeat([1.0, 0.5 / ARM_LENGTH_M], 3)
+        scale = np.repeat([1.0, 0.5 / ARM_LENGTH_M], 3) / np.sqrt(3.0)
         return replace(chunk, deltas=chunk.deltas + self._share * way_m[:, None] * scale * self._error)
 
 
