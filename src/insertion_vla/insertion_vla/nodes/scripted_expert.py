@@ -82,9 +82,10 @@ class ScriptedExpert(ActionExpert):
 
 
 def recent(observation: Observation, stream: str) -> float | None:
-    """Median of a stream's newest rows, None when there are none."""
+    """Median of a stream's rows of the time before the newest force sample, None when there are none."""
     stamps, values = observation.streams[stream].valid()
-    values = values[stamps > observation.stamp_ns - RECENT_NS]
+    # As in lock-step: a block of force that is a little late is no reason to have no force at all.
+    values = values[stamps > observation.newest_ns[FORCE] - RECENT_NS]
     return float(np.median(values)) if len(values) else None
 
 
