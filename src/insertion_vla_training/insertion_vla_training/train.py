@@ -34,7 +34,7 @@ from insertion_vla_training.trainer.records import Records
 from insertion_vla_training.trainer.resume import begin
 from insertion_vla_training.trainer.schedule import rate_share, set_rates
 from insertion_vla_training.trainer.settings import TrainSettings
-from insertion_vla_training.trainer.start import load, start_processes, write_config
+from insertion_vla_training.trainer.start import load, seed_all, start_processes, write_config
 from insertion_vla_training.trainer.state import STATE_FILE, save_state
 from insertion_vla_training.trainer.trackers import check_trackers, start_trackers
 from insertion_vla_training.verb import run_verb
@@ -83,7 +83,6 @@ def train(settings: TrainSettings) -> int:
             step = state.step
             share = rate_share(step, state.stretches, optim.warmup_ratio, optim.hold_ratio)
             set_rates(optimizer.param_groups, share, optim.min_lr)
-            torch.manual_seed((settings.seed * 9_176 + step * world + rank) % 2**63)  # dropout
             count = optim.batch_size * world
             draws = step_draws(learned.model, settings.seed, step, count * optim.accumulate)
 
@@ -97,6 +96,8 @@ def train(settings: TrainSettings) -> int:
                 near = near_contact(tensors["action"])
                 mine = rows_of(draws, micro * count + rank, optim.batch_size, world, device)
                 images = list(zip(batch["images"], batch["instructions"], strict=True)) if "images" in batch else None
+                # Chance of dropout and of pictures; after the loader, which draws a number where it begins anew.
+                seed_all(learned, settings.seed * 1_000_003 + (step * optim.accumulate + micro) * world + rank)
                 last = micro == optim.accumulate - 1
                 with contextlib.nullcontext() if last else processes.no_sync(wrapped):
                     loss = wrapped(tensors, mine, images)

@@ -38,7 +38,7 @@ class LiveBackbone:
         shape: (n, d), the most tokens per image set, and numbers per token; known after `probe`.
     """
 
-    def __init__(self, settings: BackboneSettings, device: torch.device, seed: int) -> None:
+    def __init__(self, settings: BackboneSettings, device: torch.device) -> None:
         """Loads the backbone; errors as `load_qwen`."""
         assert settings.folder is not None
         folder = Path(settings.folder).expanduser()
@@ -49,7 +49,7 @@ class LiveBackbone:
         dtype = given.dtype if given.dtype != "auto" else ("bfloat16" if device.type == "cuda" else "float32")
         self.settings = given.model_copy(update={"device": str(device), "dtype": dtype})
         self.shape = (0, 0)
-        self._augment, self._rng = settings.augment, np.random.default_rng(seed)
+        self._augment, self._rng = settings.augment, np.random.default_rng(0)
         self._qwen = load_qwen(self.settings)
         modules = "|".join(map(re.escape, settings.lora_modules))
         config = LoraConfig(

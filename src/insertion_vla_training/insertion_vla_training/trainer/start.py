@@ -63,7 +63,7 @@ def load(settings: TrainSettings, device: torch.device) -> Learned:
         # transformers and peft take seconds to import.
         from insertion_vla_training.trainer.live_backbone import LiveBackbone
 
-        backbone = LiveBackbone(settings.backbone, device, settings.seed)
+        backbone = LiveBackbone(settings.backbone, device)
         views = tuple(backbone.settings.views)
         first = TrainingSet(settings.data.sources(), TRAIN, ages=settings.data.feature_ages(), image_views=views)
         seen = first.batch([0], [0.5])
@@ -123,6 +123,13 @@ def _different(a: dict, b: dict, prefix: str = "") -> list[str]:
         elif a.get(name) != b.get(name):
             names.append(prefix + name)
     return sorted(names)
+
+
+def seed_all(learned: Learned, number: int) -> None:
+    """Everything that is drawn until the next call follows from this number."""
+    torch.manual_seed(number % 2**63)
+    if learned.backbone is not None:
+        learned.backbone.seed(number)
 
 
 def write_config(settings: TrainSettings, folder: Path) -> None:
