@@ -21,7 +21,7 @@ def write_card(folder: Path, config: CheckpointConfig, name: str, notes: str) ->
         eyes = f"features of `{config.backbone.model_id}`" if config.backbone else "no features"
         lines.append(f"Inputs: robot state, force (fusion `{model.fusion}`), {eyes}; see contract.yaml.")
     lines += [
-        "Weights `ema.*` are the running average and what inference uses; `model.*` are for further training.",
+        "Weights `ema.*`, if there are any, are the running average, which inference uses; `model.*` are as trained.",
         "",
     ]
     if notes:
