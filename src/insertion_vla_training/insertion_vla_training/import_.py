@@ -74,7 +74,8 @@ def _import(episode: Episode, to: Path, known: dict[str, str], tally: Tally) -> 
         raise ValueError(f"is a duplicate of {known[sha256]}: it holds the same bytes; remove one of the two")
     if folder.exists():
         raise ValueError(
-            f"there is another episode in {folder}, of other content; rename one of the two, or import into another folder"
+            f"there is another episode in {folder}, of other content; rename one of the two, or import into another "
+            "folder"
         )
     imported = episode.read()
     write_bag(episode.name, imported, sha256, folder)

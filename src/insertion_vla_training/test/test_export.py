@@ -262,6 +262,7 @@ def test_csv_has_every_row_with_units_and_all_nanoseconds(tmp_path, store):
         stored = store.stream("tool_pose", episode)
         np.testing.assert_array_equal(np.array([row[2:] for row in rows], float), stored.values)
         assert [int(row[0].replace(".", "")) for row in rows] == stored.stamps.tolist()
+        assert [int(row[1].replace(".", "")) for row in rows] == stored.receive.tolist()
     with (tmp_path / "csv" / "episode_0" / "task.csv").open(newline="") as stream:
         head, first = list(csv.reader(stream))[:2]
     assert head[4] == "depth [m]" and first[4] == ""  # no number is an empty cell
