@@ -42,15 +42,15 @@ class RayRenderer:
         self._layout: tuple[int, str] | None = None
         # One extra row and column close the lattice beyond the image's edge.
         pixels = np.arange((height + 1) * (width + 1)).reshape(height + 1, width + 1)
-        self._lattice, self._pixels = pixels[::2, ::2], pixels[:height, :width]
+        self._lattice_shape = pixels[::2, ::2].shape
+        self._lattice, self._pixels = pixels[::2, ::2].ravel(), pixels[:height, :width]
 
     def render(self, camera: str, state: np.ndarray) -> np.ndarray:
         """Image (height, width, 3) uint8 RGB of view `camera` for a `World.render_state()`."""
         self._scene.show(state)
         self._tracer.show()
         see = self._eye(camera)
-        shape = self._lattice.shape
-        colour, key, normal = (a.reshape(*shape, -1) for a in see(self._lattice.ravel()))
+        colour, key, normal = (a.reshape(*self._lattice_shape, -1) for a in see(self._lattice))
         image, known = _fill_between(colour, key[..., 0], normal)
         image, known = image[: self._height, : self._width], known[: self._height, : self._width]
         image[~known] = see(self._pixels[~known])[0]
