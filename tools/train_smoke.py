@@ -101,7 +101,7 @@ class Smoke:
         """Flags of a training run."""
         data = ("--data.stores", str(self.store), "--data.features", "tiny_vl", "--data.backbone", str(self.tiny))
         steps = ("--optim.steps", str(self.steps), "--validation.every", str(max(1, self.steps // 4)))
-        run = ("--run", str(self.folder / expert), "--expert", expert, "--threads", self.jobs)
+        run = ("--out", str(self.folder / expert), "--expert", expert, "--threads", self.jobs)
         return [*run, *data, *TRAIN, *steps]
 
     def kill_on_the_way(self, words: list[str]) -> int:

@@ -1,7 +1,7 @@
 """`train`: an expert learns from stores. The recipe, top to bottom; its parts are in `trainer/`.
 
-train --run runs/a --data.stores data/sim --data.features tiny_vl --expert diffusion
-torchrun --nproc-per-node 4 -m insertion_vla_training.train --run runs/a ...
+train --out runs/a --data.stores data/sim --data.features tiny_vl --expert diffusion
+torchrun --nproc-per-node 4 -m insertion_vla_training.train --out runs/a ...
 
 The same command goes on where a run was stopped. RUN/checkpoint is the policy after the last validation, RUN/best that
 with the lowest validation loss. See docs/training.md.
@@ -42,12 +42,12 @@ from insertion_vla_training.verb import run_verb
 
 def train(settings: TrainSettings) -> int:
     """A whole run, or what is left of it; returns the exit code."""
-    if not settings.run and not settings.dry_run:
-        raise ValueError("expected a folder for the run: --run runs/NAME")
+    if not settings.out and not settings.dry_run:
+        raise ValueError("expected a folder for the run: --out runs/NAME")
     check_trackers(settings)
     processes = start_processes(settings)
     rank, world, device = processes.process_index, processes.num_processes, processes.device
-    run, optim = Path(settings.run), settings.optim
+    run, optim = Path(settings.out), settings.optim
 
     # What learns, and from what.
     with processes.main_process_first():  # one process prepares the samples, the others find them

@@ -45,7 +45,7 @@ def make_store(folder: Path, names: dict[str, int], pictures: bool = True, val_s
 
 def arguments(run: Path, store: Path, *more: str, features: str = "color_keypoints") -> list[str]:
     """A short run."""
-    words = ["--run", str(run), "--data.stores", str(store), "--data.features", features, *SMALL]
+    words = ["--out", str(run), "--data.stores", str(store), "--data.features", features, *SMALL]
     return [*words, *more] + ([] if "--log.trackers" in more else list(QUIET))
 
 

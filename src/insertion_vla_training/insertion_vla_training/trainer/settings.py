@@ -226,7 +226,7 @@ class TrainSettings(StrictModel):
     """A training run.
 
     Attributes:
-        run: its folder; a run that is there and not at its end is resumed.
+        out: folder of the run; a run that is there and not at its end is resumed.
         expert: what is trained.
         stage: 1 trains on cached features, 2 also the backbone's adapter, on images.
         rewarm: begin a new warm-up at the present step of a resumed run; allows other steps and rates.
@@ -243,7 +243,7 @@ class TrainSettings(StrictModel):
         log: what is written down.
     """
 
-    run: str = ""
+    out: str = ""
     expert: Expert = "regression"
     stage: Literal[1, 2] = 1
     rewarm: bool = False

@@ -135,5 +135,5 @@ def seed_all(learned: Learned, number: int) -> None:
 def write_config(settings: TrainSettings, folder: Path) -> None:
     """The settings of a run, for `train --config`."""
     folder.mkdir(parents=True, exist_ok=True)
-    values = settings.model_dump(mode="json", exclude={"run", "rewarm", "dry_run"})
+    values = settings.model_dump(mode="json", exclude={"out", "rewarm", "dry_run"})
     (folder / CONFIG_FILE).write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")

@@ -86,7 +86,7 @@ def check_plan(path: Path, saved: dict[str, str], now: dict[str, str], rewarm: b
     if saved.get("contract") != now["contract"]:
         raise ValueError(
             f"expected stores of the contract that {path} was trained on ({saved.get('contract', '')[:12]}), got "
-            f"another ({now['contract'][:12]}): name the stores of that contract, or begin a new run in another --run"
+            f"another ({now['contract'][:12]}): name the stores of that contract, or begin a new run in another --out"
         )
     different = [
         f"--{name.replace('_', '-')} {saved.get(name)} (now {value})"
@@ -97,7 +97,7 @@ def check_plan(path: Path, saved: dict[str, str], now: dict[str, str], rewarm: b
         more = f" and {len(different) - NAMED} more" if len(different) > NAMED else ""
         raise ValueError(
             f"expected the settings that {path} was trained with: {'; '.join(different[:NAMED])}{more}. Give the same "
-            "flags to go on, --rewarm for other steps and rates, or another --run to begin anew"
+            "flags to go on, --rewarm for other steps and rates, or another --out to begin anew"
         )
 
 
@@ -159,7 +159,7 @@ def load_state(path: Path, module: nn.Module, ema: Ema, optimizer: torch.optim.A
     for found in (weights, average):
         if {name: value.shape for name, value in found.items()} != wanted:
             raise ValueError(
-                f"expected the weights of this model in {path}, got others: begin a new run in another --run"
+                f"expected the weights of this model in {path}, got others: begin a new run in another --out"
             )
     module.load_state_dict(weights)
     for name, value in average.items():
