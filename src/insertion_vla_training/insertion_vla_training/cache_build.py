@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from insertion_vla_policy.protocol import Backbone, Features
 from numpy.typing import NDArray
 
@@ -94,7 +96,7 @@ def plan(
                     jobs.append(Job(episode.name, content, shard))
                     continue
                 try:
-                    cache.check(content, shard)
+                    cache.check(content, shard, numbers=False)
                     there += shard[1] - shard[0]
                 except DamagedFile as error:
                     damaged.append(str(error))
@@ -123,8 +125,10 @@ def build(store: Path, cache: Path, jobs: Sequence[Job], make: MakeBackbone, pro
             yield worker(job)
         return
     context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    settings = (store, cache, make, max(1, (os.cpu_count() or 1) // processes), stop)
     with ProcessPoolExecutor(
-        min(processes, len(jobs)), mp_context=context, initializer=_start, initargs=(store, cache, make)
+        min(processes, len(jobs)), mp_context=context, initializer=_start, initargs=settings
     ) as pool:
         try:
             for future in as_completed([pool.submit(_compute, job) for job in jobs]):
@@ -135,14 +139,16 @@ def build(store: Path, cache: Path, jobs: Sequence[Job], make: MakeBackbone, pro
                 "run the same command again to go on, with fewer --jobs"
             ) from error
         finally:
+            stop.set()  # nobody waits for the shards that are being computed
             pool.shutdown(cancel_futures=True)
 
 
 class Worker:
     """Computes shards with a backbone of its own."""
 
-    def __init__(self, store: Path, cache: Path, make: MakeBackbone) -> None:
+    def __init__(self, store: Path, cache: Path, make: MakeBackbone, stop: Event | None = None) -> None:
         cv2.setNumThreads(1)
+        self._stop = stop
         self._store, self._cache, self._backbone = Store.open(store), FeatureCache(cache), make()
         key = self._cache.key
         if (self._backbone.model_id, self._backbone.model_hash) != (key.model_id, key.model_hash):
@@ -171,6 +177,8 @@ class Worker:
         return SetImages(self._store, episode, sets), sets.stamps
 
     def _tokens(self, images: SetImages, index: int, job: Job) -> NDArray[np.float32]:
+        if self._stop is not None and self._stop.is_set():
+            raise ValueError("stopped")
         features: Features = self._backbone.encode(images.load(index), images.instruction)
         tokens = features.tokens
         place = f"image set {index} of episode '{job.episode}'"
@@ -186,10 +194,11 @@ class Worker:
 _worker: Worker | None = None
 
 
-def _start(store: Path, cache: Path, make: MakeBackbone) -> None:
+def _start(store: Path, cache: Path, make: MakeBackbone, threads: int, stop: Event) -> None:
     global _worker
     start_worker()
-    _worker = Worker(store, cache, make)
+    torch.set_num_threads(threads)
+    _worker = Worker(store, cache, make, stop)
 
 
 def _compute(job: Job) -> Any:

@@ -75,7 +75,7 @@ class WeightedOrder:
 
     def epoch(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Samples (length,) and shares (length,) of an epoch."""
-        rng = np.random.Generator(np.random.Philox(key=[self.seed % 2**64, number]))
+        rng = np.random.Generator(np.random.Philox(key=np.array([self.seed % 2**64, number], np.uint64)))
         # Systematic sampling: the running sum of expectations passes each number of an even comb with a random start.
         # Each sample is passed floor or ceil of its expectation times; so is each source, whose samples stand together.
         order = rng.permutation(len(self._expected))

@@ -88,6 +88,21 @@ def test_features_are_those_that_the_backbone_gives_for_the_set(store, capsys):
     assert "0 problems" in (said := capsys.readouterr().out) and " 0 samples" not in said
 
 
+def test_a_long_episode_lies_in_several_files(built):
+    cache = FeatureCache(find_keys(built.path / "cache" / "features")[0])
+    tokens = np.arange(150 * 6, dtype=np.float32).reshape(150, 2, 3)
+    files = cache.missing("long", 150)
+    for first, last in files[:-1]:
+        cache.write("long", (first, last), tokens[first:last], np.zeros((last - first, 3), np.int64))
+    assert len(files) == 3 and cache.missing("long", 150) == files[-1:]
+    with pytest.raises(ValueError, match="150 image sets of episode 'x'.*22 are missing"):
+        cache.episode("long", 150, "x")
+    cache.write("long", files[-1], tokens[128:], np.zeros((22, 3), np.int64))
+    features = cache.episode("long", 150)
+    assert len(features) == 150 and features.shape == (2, 3)
+    assert all(np.array_equal(features.tokens(i), tokens[i]) for i in range(150))
+
+
 def test_a_second_run_computes_nothing(built, capsys):
     before = {p: p.stat().st_mtime_ns for p in (built.path / "cache").rglob("*") if p.is_file()}
     assert build(built) == 0
