@@ -16,6 +16,7 @@ from rclpy.parameter import Parameter
 from rclpy.task import Future
 
 from insertion_vla import qos
+from insertion_vla.spinning import Spinner
 
 
 class ForceListener:
@@ -43,13 +44,14 @@ class ForceListener:
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(self._node)
         self._done = Future()
+        self._spinner = Spinner(self._executor, self._node, self._done)
         self._thread = threading.Thread(target=self._run, name="force", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while True:
             try:
-                self._executor.spin_until_future_complete(self._done)
+                self._spinner.spin()
             except (ExternalShutdownException, ShutdownException):
                 return
             except Exception as error:

@@ -24,6 +24,7 @@ from rclpy.utilities import remove_ros_args
 
 from insertion_vla.end_on_signal import EndOnSignal
 from insertion_vla.parameters import ParameterModel, ParameterSet
+from insertion_vla.spinning import Spinner
 
 RCLError = rclpy_implementation.RCLError
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -248,7 +249,7 @@ def run(node_class: type[ManagedNode], args: Sequence[str] | None = None) -> int
             executor.add_node(node)
             gc.collect()
             gc.freeze()  # what the imports made never becomes garbage: full collections get short
-            executor.spin_until_future_complete(finished)
+            Spinner(executor, node, finished).spin()
         except ExternalShutdownException:
             node = None  # someone else ended the context: nothing can be sent any more
         except Exception as error:
