@@ -26,7 +26,7 @@ from insertion_vla_training.trainer.contact import loss_weights, near_contact
 from insertion_vla_training.trainer.data import endless, loader_of, to_device
 from insertion_vla_training.trainer.estimate import print_estimate
 from insertion_vla_training.trainer.finish import save_policy, validate
-from insertion_vla_training.trainer.guard import stop_on_nan
+from insertion_vla_training.trainer.guard import stop_on_broken_validation, stop_on_nan
 from insertion_vla_training.trainer.objective import Objective, rows_of, step_draws
 from insertion_vla_training.trainer.optimizer import make_optimizer
 from insertion_vla_training.trainer.plots import plot_run
@@ -150,6 +150,7 @@ def train(settings: TrainSettings) -> int:
             # The average of the weights is what is validated, and what the policy's folder holds.
             if due:
                 outcome = validate(settings, learned, objective, ema, processes)
+                stop_on_broken_validation(outcome.loss, state.step)
                 epoch_loss = state.loss_sum / state.loss_steps
                 state = state.model_copy(update={"loss_sum": 0.0, "loss_steps": 0})
                 better = outcome.loss is not None and (state.best is None or outcome.loss < state.best)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -91,7 +92,7 @@ def validate(settings: TrainSettings, learned: Learned, objective: Objective, em
     with averaged(objective, ema), torch.no_grad():
         loss = _loss(settings, learned, objective, processes)
         report = None
-        if processes.is_main_process:
+        if processes.is_main_process and math.isfinite(loss):
             watched = _Watched(samples, learned) if learned.backbone else samples
             report = report_on(
                 learned.model,

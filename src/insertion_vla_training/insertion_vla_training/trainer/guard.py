@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NoReturn
 
 import torch
@@ -37,3 +38,12 @@ def stop_on_nan(processes: Any, samples: Samples, indices: list[int], losses: to
         f"stopped at step {step}: {cause}; the batch holds {'; '.join(names)}. The last saved state is whole. Look at "
         "these samples (`inspect`, `cache verify`); if their data are sound, lower --optim.lr"
     )
+
+
+def stop_on_broken_validation(loss: float | None, step: int) -> None:
+    """Raises ValueError for a validation loss that is no number; nothing of such weights is saved."""
+    if loss is not None and not math.isfinite(loss):
+        raise ValueError(
+            f"stopped after step {step}: the validation loss is no number, so the weights are spoilt. The last "
+            "saved state is whole: lower --optim.lr, or look at the validation episodes with `inspect`"
+        )
