@@ -13,6 +13,7 @@ from insertion_vla_sim import scene
 from insertion_vla_sim.randomise import Layout
 
 MAX_OVERSHOOT_M = 0.0005
+MAX_SHORT_M = 0.0005  # a tip farther before the membrane has been drawn back and is not at depth
 MAX_FORCE_N = 2.0
 CONTACT_FORCE_N = 0.02
 
@@ -110,13 +111,24 @@ class Truth:
     def overshoot_m(self) -> float:
         return self.aim.overshoot_m
 
+    def wrong_trocar(self, colour: str | None = None) -> str | None:
+        """The colour of another tube than the named one whose membrane was touched or that the tip is in, or None."""
+        others = (trocar for trocar in self.trocars.values() if trocar.colour != (colour or self.target))
+        return next((trocar.colour for trocar in others if trocar.touched or trocar.inside), None)
+
     def success(self, colour: str | None = None) -> bool:
-        """Tip inside the named tube, its membrane touched, at most 0.5 mm past it, and never above 2 N."""
+        """Whether the needle is where it should be, and has done no harm on its way there.
+
+        The tip is inside the named tube and has touched its membrane; it stands within 0.5 mm of it and was never more
+        than 0.5 mm past it; no other tube's membrane was touched; the force never rose above 2 N.
+        """
         trocar = self.trocars[colour or self.target]
         return (
             trocar.inside
             and trocar.touched
-            and trocar.overshoot_m <= MAX_OVERSHOOT_M
+            and -MAX_SHORT_M <= trocar.overshoot_m <= MAX_OVERSHOOT_M
+            and trocar.peak_overshoot_m <= MAX_OVERSHOOT_M
+            and self.wrong_trocar(colour) is None
             and self.peak_force_n <= MAX_FORCE_N
         )
 

@@ -38,6 +38,17 @@ def test_overshoot_is_no_success():
     assert not truth_at(membrane() + 0.00051, 0.0).success()
 
 
+def test_going_too_far_at_any_time_is_no_success():
+    gone_back = [TouchedTube(True, 0.00051), TouchedTube(), TouchedTube()]
+    assert not truth_at(membrane() + 0.0001, 0.0, touched=gone_back).success()
+
+
+def test_a_needle_that_was_drawn_back_is_not_at_depth():
+    assert truth_at(membrane() - 0.00049, 0.0).success()
+    assert not truth_at(membrane() - 0.00051, 0.0).success()
+    assert not truth_at(0.001, 0.0).success()
+
+
 def test_beside_the_bore_is_no_success():
     assert not truth_at(membrane(), 0.0016).success()
 
@@ -58,6 +69,25 @@ def test_untouched_membrane_is_no_success():
 def test_the_wrong_tube_is_no_success():
     assert not truth_at(membrane(), 0.0, target=LAYOUT.colours[1]).success()
     assert truth_at(membrane(), 0.0, target=LAYOUT.colours[1]).success(LAYOUT.colours[0])
+
+
+def test_the_named_tube_is_never_the_wrong_one():
+    assert truth_at(membrane(), 0.0).wrong_trocar() is None
+    assert truth_at(-0.001, 0.0, touched=[TouchedTube()] * 3).wrong_trocar() is None
+
+
+def test_a_tip_in_another_bore_is_in_the_wrong_trocar_before_it_touches():
+    inside = truth_at(0.001, 0.0, target=LAYOUT.colours[1], touched=[TouchedTube()] * 3)
+    assert inside.wrong_trocar() == LAYOUT.colours[0]
+    above = truth_at(-0.001, 0.0, target=LAYOUT.colours[1], touched=[TouchedTube()] * 3)
+    assert above.wrong_trocar() is None
+
+
+def test_a_membrane_that_was_touched_elsewhere_stays_wrong():
+    both = [TouchedTube(True, 0.0003), TouchedTube(True, 0.0001), TouchedTube()]
+    truth = truth_at(membrane(), 0.0, touched=both)
+    assert truth.wrong_trocar() == LAYOUT.colours[1]
+    assert not truth.success()
 
 
 def test_an_unknown_colour_is_refused():
