@@ -1,6 +1,7 @@
 """Nodes run a checkpoint by its folder, and refuse to configure with one that is damaged or made for another graph."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,16 @@ from ros_graph import open_graph  # isort: skip  (sets the environment before rc
 import torch
 from insertion_vla.nodes import vlm
 from insertion_vla_core.contract import load_contract
+from insertion_vla_core.limits import load_limits
 from insertion_vla_policy.checkpoint import save_checkpoint
 from insertion_vla_policy.checkpoint_config import BackboneRef, CheckpointConfig
 from insertion_vla_policy.inputs import input_spec
 from insertion_vla_policy.model import build_model
 from insertion_vla_policy.model_config import DecoderConfig, VlaConfig
-from insertion_vla_policy.normalizer import normalizer_of
+from insertion_vla_policy.normalizer import Normalizer, normalizer_of
+from insertion_vla_policy.registry import load_expert
+from insertion_vla_policy.run_options import RunOptions
+from insertion_vla_sim.lockstep import Lockstep
 from test_action_expert import CONTRACT, Lab
 
 DOMAIN = 58
@@ -27,15 +32,19 @@ def checkpoint(folder: Path, expert: str = "diffusion", backbone: tuple[str, str
     torch.manual_seed(0)
     spec = input_spec(load_contract(CONTRACT), feature_tokens=2, feature_dim=8)
     vla = VlaConfig(expert=expert, inputs=spec, decoder=DecoderConfig(size="nano"))
-    names = {name: shape[-1] for name, shape in spec.shapes().items() if not name.endswith("_mask")}
-    scales = {name: [[0.0] * size, [1.0] * size] for name, size in names.items()}
-    scales["action"] = [[0.0] * 7, [1e-4] * 6 + [0.1]]
     config = CheckpointConfig(
         vla=vla,
         backbone=BackboneRef(name="color_keypoints", model_id=backbone[0], model_hash=backbone[1], views=("a",)),
     )
-    save_checkpoint(folder, config, build_model(vla).state_dict(), normalizer_of(scales), CONTRACT.read_text())
+    save_checkpoint(folder, config, build_model(vla).state_dict(), plain_scales(vla), CONTRACT.read_text())
     return folder
+
+
+def plain_scales(config: VlaConfig) -> Normalizer:
+    """Inputs as they are, and very small motions."""
+    names = {name: shape[-1] for name, shape in config.inputs.shapes().items() if not name.endswith("_mask")}
+    scales = {name: [[0.0] * size, [1.0] * size] for name, size in names.items()}
+    return normalizer_of({**scales, "action": [[0.0] * 7, [1e-4] * 6 + [0.1]]})
 
 
 @pytest.fixture
@@ -48,7 +57,11 @@ def test_a_checkpoint_plans_at_10_hz_and_says_so(lab):
     lab.goal = "one"
     chunks = lab.chunks.wait_count(4)
     assert chunks[0].policy_id.startswith("diffusion-nano-")
-    assert torch.get_num_threads() == 1
+    threads: list[int] = []
+    new = threading.Thread(target=lambda: threads.append(torch.get_num_threads()))  # as that of the ticks
+    new.start()
+    new.join()
+    assert threads == [1]
     lab.diagnostics.wait(lambda m: any("expert, model [s]" in v.key for s in m.status for v in s.values))
     # A machine that is busy with other things may skip ticks; none of them may be made up for.
     stamps_s = [c.header.stamp.sec + c.header.stamp.nanosec * 1e-9 for c in chunks]
@@ -89,3 +102,20 @@ def test_vlm_refuses_a_backbone_or_views_that_are_not_those_of_the_training(tmp_
             node = graph.add(vlm.Vlm, policy=str(folder), views=views, calibration_file=str(CALIBRATION))
             graph.call(node.trigger_configure)
             assert node.phase == "unconfigured" and word in node.problem
+
+
+def test_the_same_object_plays_lockstep_episodes_that_repeat(tmp_path):
+    """Without eyes, so that nothing is rendered."""
+    spec = input_spec(load_contract(CONTRACT), feature_tokens=0, feature_dim=0)
+    vla = VlaConfig(expert="diffusion", inputs=spec, decoder=DecoderConfig(size="nano"))
+    torch.manual_seed(0)
+    weights = build_model(vla).state_dict()
+    save_checkpoint(tmp_path / "blind", CheckpointConfig(vla=vla), weights, plain_scales(vla), CONTRACT.read_text())
+    policy = load_expert(tmp_path / "blind", CALIBRATION, options=RunOptions(steps=2))
+    limits = load_limits(CONTRACT.parents[1] / "limits.yaml")
+    ends = []
+    for _ in range(2):
+        episode = Lockstep(3, limits=limits, contract=load_contract(CONTRACT), policy=policy, time_limit_s=1.5)
+        ends.append((episode.run(), episode.world.q.tolist()))
+    assert ends[0][0].chunks >= 4 and ends[0][0].rejected == 0
+    assert ends[0][1] == ends[1][1], "bit for bit"
