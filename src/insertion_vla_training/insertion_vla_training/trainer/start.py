@@ -63,6 +63,7 @@ def load(settings: TrainSettings, device: torch.device) -> Learned:
         # transformers and peft take seconds to import.
         from insertion_vla_training.trainer.live_backbone import LiveBackbone
 
+        torch.manual_seed(settings.seed)  # of the adapter
         backbone = LiveBackbone(settings.backbone, device)
         views = tuple(backbone.settings.views)
         first = TrainingSet(settings.data.sources(), TRAIN, ages=settings.data.feature_ages(), image_views=views)
