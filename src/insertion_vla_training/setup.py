@@ -14,6 +14,7 @@ VERBS = (
     "inspect",
     "train",
     "validate",
+    "evaluate",
 )
 MODULES = {"import": "import_"}  # a word of Python
 

@@ -1,0 +1,102 @@
+"""What all episodes of an evaluation have in common, and what tells one evaluation from another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from insertion_vla_policy.checkpoint_config import load_config
+from insertion_vla_policy.model_card import file_hash
+from insertion_vla_policy.registry import is_folder, policy_names
+from insertion_vla_policy.run_options import RunOptions
+from insertion_vla_sim.lockstep_parts import LIKE_THE_GRAPH, Timing
+from insertion_vla_sim.randomise import Randomisation
+
+SCRIPTED = "scripted"
+FIRST_SEED, LAST_SEED = 500_000, 999_999  # kept for evaluation; training collects below
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a policy is evaluated.
+
+    Attributes:
+        policy: a name of the registry, the folder of a checkpoint, or "scripted", the privileged expert.
+        config: folder with limits.yaml, contracts/ and calibration/.
+        randomisation: which set of scenes.
+        time_limit_s: longest episode; one that is not finished by then has failed.
+        options: how a checkpoint is run.
+        inference_delay_s: added to the delay that chunks have in the graph.
+        feature_age_s: added to the delay that features have in the graph.
+        diversity_samples: drawn of one observation for the action diversity of a policy that draws; 0: none.
+    """
+
+    policy: str
+    config: Path
+    randomisation: Randomisation = "heldout"
+    time_limit_s: float = 60.0
+    options: RunOptions = field(default_factory=RunOptions)
+    inference_delay_s: float = 0.0
+    feature_age_s: float = 0.0
+    diversity_samples: int = 8
+
+    @property
+    def timing(self) -> Timing:
+        """Rates and delays of the simulated graph."""
+        return replace(
+            LIKE_THE_GRAPH,
+            inference_delay_s=LIKE_THE_GRAPH.inference_delay_s + self.inference_delay_s,
+            feature_delay_s=LIKE_THE_GRAPH.feature_delay_s + self.feature_age_s,
+        )
+
+    @property
+    def calibration(self) -> Path:
+        """The camera calibration that policies are told."""
+        return self.config / "calibration" / "sim.yaml"
+
+    @property
+    def contract(self) -> Path:
+        """What policies observe and do."""
+        return self.config / "contracts" / "insertion.yaml"
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides an episode beside its seed: results of other settings are not mixed with these.
+
+        Raises:
+            ValueError: there is no such policy.
+        """
+        files = (self.config / "limits.yaml", self.contract, self.calibration)
+        return {
+            "policy": self.policy,
+            "weights": weights_hash(self.policy),
+            "randomisation": self.randomisation,
+            "time_limit_s": self.time_limit_s,
+            "options": self.options.model_dump(mode="json"),
+            "inference_delay_s": self.inference_delay_s,
+            "feature_age_s": self.feature_age_s,
+            "diversity_samples": self.diversity_samples,
+            **{path.name: file_hash(path) for path in files},
+        }
+
+
+def weights_hash(policy: str) -> str:
+    """Of a checkpoint's weights; "" for a policy without any.
+
+    Raises:
+        ValueError: there is no such policy.
+    """
+    if policy == SCRIPTED:
+        return ""
+    if is_folder(policy):
+        load_config(policy)  # says what is missing
+        weights = Path(policy).expanduser() / "model.safetensors"
+        if not weights.is_file():
+            raise ValueError(f"expected weights in {weights}, there are none: copy the whole checkpoint folder")
+        return file_hash(weights)
+    if policy not in policy_names():
+        raise ValueError(
+            f"expected a policy of {', '.join((SCRIPTED, *policy_names()))} or the path of a checkpoint's folder, got "
+            f"'{policy}': choose one of them"
+        )
+    return ""
