@@ -21,7 +21,7 @@ MODULES = {"import": "import_"}  # a word of Python
 setup(
     name=NAME,
     version="0.1.0",
-    description="From bags to datasets of insertion_vla: preprocess, recover.",
+    description="From recorded episodes to data sets to checkpoints of insertion_vla, and their evaluation.",
     license="Apache-2.0",
     maintainer="insertion_vla maintainers",
     maintainer_email="maintainers@insertion-vla.example.org",
@@ -41,6 +41,8 @@ setup(
         "zstandard",
         "lz4",
         "zarr>=3",
+        "torch",
+        "safetensors",
         "tqdm",
         "psutil",
         "tensorboard",
