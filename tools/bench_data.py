@@ -21,8 +21,8 @@ from insertion_vla_sim.config import find_config  # noqa: E402
 from insertion_vla_sim.lockstep import Lockstep  # noqa: E402
 from insertion_vla_sim.render import make_renderer  # noqa: E402
 from insertion_vla_sim.scene import VIEWS  # noqa: E402
-from insertion_vla_training.bag_pool import read_bag  # noqa: E402
-from insertion_vla_training.collect_episode import Settings, collect_episode  # noqa: E402
+from insertion_vla_training.bags.pool import read_bag  # noqa: E402
+from insertion_vla_training.collecting.episode import Settings, collect_episode  # noqa: E402
 from insertion_vla_training.preprocess import preprocess  # noqa: E402
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
-from insertion_vla_training.cache_features import FeatureCache
-from insertion_vla_training.cache_index import FEATURES, SAMPLES, cache_root
-from insertion_vla_training.cache_key import find_keys
-from insertion_vla_training.dataset import TrainingSet
-from insertion_vla_training.dataset_episodes import DataSource
-from insertion_vla_training.loader import TrainingLoader
-from insertion_vla_training.store import Store
+from insertion_vla_training.caching.features import FeatureCache
+from insertion_vla_training.caching.index import FEATURES, SAMPLES, cache_root
+from insertion_vla_training.caching.key import find_keys
+from insertion_vla_training.datasets.dataset import TrainingSet
+from insertion_vla_training.datasets.episodes import DataSource
+from insertion_vla_training.datasets.loader import TrainingLoader
+from insertion_vla_training.stores.store import Store
 
 from insertion_vla_training import cache, collect, preprocess
 

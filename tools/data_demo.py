@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from insertion_vla_core.recording_index import read_index
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIETY = ("--aim-error-mm", "1", "--start-spread-deg", "3", "--disturbance", "0.2")

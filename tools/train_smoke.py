@@ -20,8 +20,8 @@ from pathlib import Path
 from insertion_vla_core.recording_index import read_index
 from insertion_vla_policy.policy import Policy
 from insertion_vla_policy.registry import load_backbone
-from insertion_vla_training.episode_index import Split
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.episode_index import Split
+from insertion_vla_training.stores.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERTS = ("regression", "diffusion")

@@ -26,7 +26,7 @@ setup(
     maintainer="insertion_vla maintainers",
     maintainer_email="maintainers@insertion-vla.example.org",
     packages=find_packages(exclude=["test"]),
-    package_data={"": ["*.yaml", "*.xml"], NAME: ["report_templates/*"]},
+    package_data={"": ["*.yaml", "*.xml"], f"{NAME}.inspection": ["templates/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

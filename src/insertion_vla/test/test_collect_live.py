@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from insertion_vla_core.contract import parse_contract
 from insertion_vla_core.recording_index import read_index
-from insertion_vla_training.bag import BagReader
-from insertion_vla_training.store import Store
+from insertion_vla_training.bags import BagReader
+from insertion_vla_training.stores.store import Store
 
 from insertion_vla_training import collect, preprocess
 

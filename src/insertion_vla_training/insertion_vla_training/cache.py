@@ -18,19 +18,19 @@ from pathlib import Path
 
 from insertion_vla_sim.config import find_config
 
-from insertion_vla_training.cache_backbone import make_backbone, views_of
-from insertion_vla_training.cache_build import build, plan, rank_and_world
-from insertion_vla_training.cache_features import FeatureCache
-from insertion_vla_training.cache_index import FEATURES, cache_root
-from insertion_vla_training.cache_key import find_keys, make_key, write_key
-from insertion_vla_training.cache_tensors import remove_leftovers
-from insertion_vla_training.cache_verify import verify
-from insertion_vla_training.dataset_ages import FeatureAges
-from insertion_vla_training.dataset_episodes import usable_episodes
-from insertion_vla_training.episode_index import Episode
-from insertion_vla_training.progress import Progress
-from insertion_vla_training.store import Store
-from insertion_vla_training.verb import Parser, run_verb
+from insertion_vla_training.caching.backbone import make_backbone, views_of
+from insertion_vla_training.caching.build import build, plan, rank_and_world
+from insertion_vla_training.caching.features import FeatureCache
+from insertion_vla_training.caching.index import FEATURES, cache_root
+from insertion_vla_training.caching.key import find_keys, make_key, write_key
+from insertion_vla_training.caching.tensors import remove_leftovers
+from insertion_vla_training.caching.verify import verify
+from insertion_vla_training.cli.progress import Progress
+from insertion_vla_training.cli.verb import Parser, run_verb
+from insertion_vla_training.datasets.ages import FeatureAges
+from insertion_vla_training.datasets.episodes import usable_episodes
+from insertion_vla_training.stores.episode_index import Episode
+from insertion_vla_training.stores.store import Store
 
 
 def _build(given: argparse.Namespace) -> int:

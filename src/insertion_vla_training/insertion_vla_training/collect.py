@@ -25,12 +25,12 @@ from insertion_vla_policy.registry import policy_names
 from insertion_vla_sim.config import find_config
 from insertion_vla_sim.randomise import RANDOMISATIONS
 
-from insertion_vla_training.bag_pool import NO_SPACE
-from insertion_vla_training.collect_episode import LAST_SEED, Collected, Settings, collect_episode
-from insertion_vla_training.collect_expert import Variety
-from insertion_vla_training.progress import Progress
-from insertion_vla_training.verb import Parser, run_verb
-from insertion_vla_training.worker import start_worker
+from insertion_vla_training.bags.pool import NO_SPACE
+from insertion_vla_training.cli.progress import Progress
+from insertion_vla_training.cli.verb import Parser, run_verb
+from insertion_vla_training.cli.worker import start_worker
+from insertion_vla_training.collecting.episode import LAST_SEED, Collected, Settings, collect_episode
+from insertion_vla_training.collecting.expert import Variety
 
 _stop: Event | None = None  # in a worker: the run is to end
 

@@ -19,13 +19,13 @@ from insertion_vla_policy.run_options import RunOptions
 from insertion_vla_sim.config import find_config
 from insertion_vla_sim.randomise import RANDOMISATIONS
 
+from insertion_vla_training.cli.progress import Progress
+from insertion_vla_training.cli.verb import Parser, run_verb
 from insertion_vla_training.evaluation.pool import evaluate
 from insertion_vla_training.evaluation.report import PAGE, write_report
 from insertion_vla_training.evaluation.results import ResultsFile
 from insertion_vla_training.evaluation.settings import FIRST_SEED, LAST_SEED, SCRIPTED, Settings
 from insertion_vla_training.evaluation.summary import lines
-from insertion_vla_training.progress import Progress
-from insertion_vla_training.verb import Parser, run_verb
 
 
 def _work(given: argparse.Namespace) -> int:

@@ -8,17 +8,17 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from insertion_vla_training.episode_index import TRAIN, VALIDATION, Episode
+from insertion_vla_training.bags.find import find_bags
+from insertion_vla_training.cli.progress import Progress
+from insertion_vla_training.cli.verb import Parser, run_verb
 from insertion_vla_training.exporters.bag_csv import write_bag_csv
 from insertion_vla_training.exporters.control_grid import runs, views_with_images
 from insertion_vla_training.exporters.dp_zarr import write_dp_zarr
 from insertion_vla_training.exporters.lerobot import LeRobotWriter
 from insertion_vla_training.exporters.lerobot_plan import plan
 from insertion_vla_training.exporters.target import new_folder
-from insertion_vla_training.find_bags import find_bags
-from insertion_vla_training.progress import Progress
-from insertion_vla_training.store import Store
-from insertion_vla_training.verb import Parser, run_verb
+from insertion_vla_training.stores.episode_index import TRAIN, VALIDATION, Episode
+from insertion_vla_training.stores.store import Store
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

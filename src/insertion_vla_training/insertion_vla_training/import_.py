@@ -15,11 +15,11 @@ from typing import get_args
 
 from insertion_vla_core.episode_metadata import Outcome
 
-from insertion_vla_training.bag_metadata import FILE_NAME, from_custom_data, read_metadata
+from insertion_vla_training.bags.metadata import FILE_NAME, from_custom_data, read_metadata
+from insertion_vla_training.cli.progress import Progress
+from insertion_vla_training.cli.verb import Parser, run_verb
 from insertion_vla_training.importers.episode import HASH_KEY, SOURCE, Episode, Options, write_bag
 from insertion_vla_training.importers.find import find_episodes
-from insertion_vla_training.progress import Progress
-from insertion_vla_training.verb import Parser, run_verb
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -20,18 +20,18 @@ from pathlib import Path
 from insertion_vla_core.limits import load_limits
 from insertion_vla_sim.config import find_config
 
-from insertion_vla_training.bag_pool import NO_SPACE
-from insertion_vla_training.episode_index import write_json
-from insertion_vla_training.inspect_bounds import bounds_of
-from insertion_vla_training.inspect_check import Check
-from insertion_vla_training.inspect_dataset import checks_of_dataset
-from insertion_vla_training.inspect_pages import INDEX, PAGE, Inspected, write_pages
-from insertion_vla_training.inspect_pictures import SHEET
-from insertion_vla_training.inspect_pool import folder_of, known, look_at_all
-from insertion_vla_training.inspect_relative import checks_of
-from insertion_vla_training.progress import Progress
-from insertion_vla_training.store import Store
-from insertion_vla_training.verb import Parser, run_verb
+from insertion_vla_training.bags.pool import NO_SPACE
+from insertion_vla_training.cli.progress import Progress
+from insertion_vla_training.cli.verb import Parser, run_verb
+from insertion_vla_training.inspection.bounds import bounds_of
+from insertion_vla_training.inspection.check import Check
+from insertion_vla_training.inspection.dataset import checks_of_dataset
+from insertion_vla_training.inspection.pages import INDEX, PAGE, Inspected, write_pages
+from insertion_vla_training.inspection.pictures import SHEET
+from insertion_vla_training.inspection.pool import folder_of, known, look_at_all
+from insertion_vla_training.inspection.relative import checks_of
+from insertion_vla_training.stores.episode_index import write_json
+from insertion_vla_training.stores.store import Store
 
 VERDICT_FILE, VERSION = "verdict.json", 1
 NAMED = 20

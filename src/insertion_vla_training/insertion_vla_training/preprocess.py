@@ -18,15 +18,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from insertion_vla_training.bag_pool import NO_SPACE, Outcome, read_bags
-from insertion_vla_training.episode_data import EpisodeData, load_episode
-from insertion_vla_training.episode_index import TRAIN, VALIDATION, Episode, Split
-from insertion_vla_training.find_bags import find_bags
-from insertion_vla_training.progress import Progress
-from insertion_vla_training.statistics import update_statistics
-from insertion_vla_training.store import Store, is_store, refuse_known
-from insertion_vla_training.store_layout import ALINE_DTYPES
-from insertion_vla_training.verb import Parser, run_verb
+from insertion_vla_training.bags.find import find_bags
+from insertion_vla_training.bags.pool import NO_SPACE, Outcome, read_bags
+from insertion_vla_training.cli.progress import Progress
+from insertion_vla_training.cli.verb import Parser, run_verb
+from insertion_vla_training.stores.episode_data import EpisodeData, load_episode
+from insertion_vla_training.stores.episode_index import TRAIN, VALIDATION, Episode, Split
+from insertion_vla_training.stores.layout import ALINE_DTYPES
+from insertion_vla_training.stores.statistics import update_statistics
+from insertion_vla_training.stores.store import Store, is_store, refuse_known
 
 ALINE_TYPE, LOCK_FILE = "f16", "lock"
 

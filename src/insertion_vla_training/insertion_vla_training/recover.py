@@ -9,9 +9,9 @@ from pathlib import Path
 
 from insertion_vla_core.episode_metadata import from_custom_data
 
-from insertion_vla_training.bag_recovery import Recovery
-from insertion_vla_training.bag_recovery import recover as recover_bag
-from insertion_vla_training.verb import EXIT_REFUSED, Parser, run_verb
+from insertion_vla_training.bags.recovery import Recovery
+from insertion_vla_training.bags.recovery import recover as recover_bag
+from insertion_vla_training.cli.verb import EXIT_REFUSED, Parser, run_verb
 
 NS_PER_S = 1_000_000_000
 

@@ -20,7 +20,8 @@ from typing import Any, cast
 import torch
 from insertion_vla_policy.ema import Ema
 
-from insertion_vla_training.progress import Progress
+from insertion_vla_training.cli.progress import Progress
+from insertion_vla_training.cli.verb import run_verb
 from insertion_vla_training.trainer.command import TypedParser
 from insertion_vla_training.trainer.contact import loss_weights, near_contact
 from insertion_vla_training.trainer.data import endless, loader_of, to_device
@@ -37,7 +38,6 @@ from insertion_vla_training.trainer.settings import TrainSettings
 from insertion_vla_training.trainer.start import load, seed_all, start_processes, write_config
 from insertion_vla_training.trainer.state import STATE_FILE, save_state
 from insertion_vla_training.trainer.trackers import check_trackers, start_trackers
-from insertion_vla_training.verb import run_verb
 
 
 def train(settings: TrainSettings) -> int:

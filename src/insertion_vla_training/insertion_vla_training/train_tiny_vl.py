@@ -22,13 +22,13 @@ import torch
 from insertion_vla_policy.backbones.tiny_net import TinyConfig, TinyNet
 from torch import nn
 
-from insertion_vla_training.keypoint_batch import Augmentation, Batch, make_batch
-from insertion_vla_training.keypoint_loss import keypoint_loss
-from insertion_vla_training.keypoint_set import COLOURS, KeypointSet, generate
-from insertion_vla_training.progress import Progress
-from insertion_vla_training.tiny_vl_report import measure, write_model
-from insertion_vla_training.tiny_vl_state import load_state, save_state
-from insertion_vla_training.verb import Parser, run_verb
+from insertion_vla_training.cli.progress import Progress
+from insertion_vla_training.cli.verb import Parser, run_verb
+from insertion_vla_training.tiny_vl.batch import Augmentation, Batch, make_batch
+from insertion_vla_training.tiny_vl.loss import keypoint_loss
+from insertion_vla_training.tiny_vl.report import measure, write_model
+from insertion_vla_training.tiny_vl.set import COLOURS, KeypointSet, generate
+from insertion_vla_training.tiny_vl.state import load_state, save_state
 
 VALIDATION_SEED = 900_000  # the training set never reaches these seeds
 CUT_SHARE, WHOLE_SHARE = 0.6, 0.25  # of the steps; the rest are whole pictures that are hardly changed

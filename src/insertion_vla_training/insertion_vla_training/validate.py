@@ -17,16 +17,23 @@ from insertion_vla_core.contract import contract_hash
 from insertion_vla_policy.checkpoint import Checkpoint, check_live_contract, load_checkpoint
 from insertion_vla_policy.model_config import StateDiffusionConfig, VlaConfig
 
-from insertion_vla_training.cache_features import FeatureCache
-from insertion_vla_training.cache_index import FEATURES, cache_root
-from insertion_vla_training.cache_key import find_keys
-from insertion_vla_training.dataset import TrainingSet
-from insertion_vla_training.dataset_ages import FeatureAges
-from insertion_vla_training.dataset_episodes import DataSource
-from insertion_vla_training.store import Store
+from insertion_vla_training.caching.features import FeatureCache
+from insertion_vla_training.caching.index import FEATURES, cache_root
+from insertion_vla_training.caching.key import find_keys
+from insertion_vla_training.cli.verb import Parser, run_verb
+from insertion_vla_training.datasets.ages import FeatureAges
+from insertion_vla_training.datasets.dataset import TrainingSet
+from insertion_vla_training.datasets.episodes import DataSource
+from insertion_vla_training.stores.store import Store
 from insertion_vla_training.trainer.state_set import StateSet
-from insertion_vla_training.validate_report import beats_all, calibration_line, report_on, table, verdict, write_report
-from insertion_vla_training.verb import Parser, run_verb
+from insertion_vla_training.validation.report import (
+    beats_all,
+    calibration_line,
+    report_on,
+    table,
+    verdict,
+    write_report,
+)
 
 
 def samples_for(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from insertion_vla_core.episode_metadata import EpisodeMetadata, to_custom_data
-from insertion_vla_training.bag import BagWriter, local_type
+from insertion_vla_training.bags import BagWriter, local_type
 
 CONTRACT = (Path(__file__).parents[3] / "config" / "contracts" / "insertion.yaml").read_text()
 START_NS = 1_790_000_000_000_000_000

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from bag_rig import CONTRACT, START_NS, episode
 from insertion_vla_core.episode_metadata import to_custom_data
-from insertion_vla_training.bag import BagWriter, local_type
+from insertion_vla_training.bags import BagWriter, local_type
 
 INTERFACES = "insertion_vla_interfaces/msg/"
 VIEWS = ("front", "side", "hand")

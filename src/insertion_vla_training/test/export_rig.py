@@ -2,8 +2,8 @@
 
 import numpy as np
 from episode_rig import TYPES, messages, write_episode
-from insertion_vla_training.bag import local_type
-from insertion_vla_training.store import Store
+from insertion_vla_training.bags import local_type
+from insertion_vla_training.stores.store import Store
 from legacy_rig import jpeg
 
 from insertion_vla_training import preprocess

@@ -9,14 +9,14 @@ from episode_rig import INSTRUCTION, NS, TYPES, VIEWS, header, messages, time, w
 from insertion_vla_policy.backbones.color_keypoints import ColorKeypoints
 from insertion_vla_policy.images import decode_jpeg
 from insertion_vla_policy.protocol import Features, Image
-from insertion_vla_training.bag import local_type
-from insertion_vla_training.cache_build import build, plan
-from insertion_vla_training.cache_features import FeatureCache
-from insertion_vla_training.cache_index import FEATURES, cache_root
-from insertion_vla_training.cache_key import make_key, write_key
-from insertion_vla_training.dataset_episodes import usable_episodes
+from insertion_vla_training.bags import local_type
+from insertion_vla_training.caching.build import build, plan
+from insertion_vla_training.caching.features import FeatureCache
+from insertion_vla_training.caching.index import FEATURES, cache_root
+from insertion_vla_training.caching.key import make_key, write_key
+from insertion_vla_training.datasets.episodes import usable_episodes
 from insertion_vla_training.preprocess import preprocess
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.store import Store
 
 SIZE = (180, 320)
 LATENCY_S, PERIOD_S = 0.09, 0.3846

@@ -12,14 +12,13 @@ from insertion_vla_core.contract import parse_contract
 from insertion_vla_core.episode_metadata import EpisodeMetadata
 from insertion_vla_core.limits import load_limits
 from insertion_vla_policy.protocol import Features
-from insertion_vla_training.episode_data import EpisodeData
-from insertion_vla_training.episode_index import Split
-from insertion_vla_training.feature_blob import encode_features
-from insertion_vla_training.statistics import update_statistics
-from insertion_vla_training.store import Store
-from insertion_vla_training.store_layout import Rows
-
-from insertion_vla_training import store_layout as layout
+from insertion_vla_training.stores import layout
+from insertion_vla_training.stores.episode_data import EpisodeData
+from insertion_vla_training.stores.episode_index import Split
+from insertion_vla_training.stores.feature_blob import encode_features
+from insertion_vla_training.stores.layout import Rows
+from insertion_vla_training.stores.statistics import update_statistics
+from insertion_vla_training.stores.store import Store
 
 CONFIG = Path(__file__).parents[3] / "config"
 LIMITS = load_limits(CONFIG / "limits.yaml")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from insertion_vla_core.contract import load_contract
 from insertion_vla_core.episode_metadata import to_custom_data
 from insertion_vla_core.stream_rows import rows_of
-from insertion_vla_training.bag import (
+from insertion_vla_training.bags import (
     BagError,
     BagReader,
     BagWriter,
@@ -20,7 +20,7 @@ from insertion_vla_training.bag import (
     local_type,
     replace_custom_data,
 )
-from insertion_vla_training.message_types import message_type
+from insertion_vla_training.bags.message_types import message_type
 from mcap.writer import CompressionType, Writer
 
 CONTRACT_FILE = Path(__file__).parents[3] / "config" / "contracts" / "insertion.yaml"

@@ -9,7 +9,7 @@ import bag_rig as rig
 import numpy as np
 import pytest
 from insertion_vla_core.episode_metadata import to_custom_data
-from insertion_vla_training.bag import BagError, BagReader, local_type, recover
+from insertion_vla_training.bags import BagError, BagReader, local_type, recover
 from rosbags.highlevel import AnyReader
 
 rosbag2_py = pytest.importorskip("rosbag2_py")

@@ -19,16 +19,16 @@ from insertion_vla_policy.backbones.color_keypoints import ColorKeypoints
 from insertion_vla_policy.backbones.tiny_net import TinyNet
 from insertion_vla_policy.backbones.tiny_vl import NetworkSizes, load_tiny_vl
 from insertion_vla_training.cache import main
-from insertion_vla_training.cache_features import FeatureCache
-from insertion_vla_training.cache_images import SetImages
-from insertion_vla_training.cache_index import indexed_sets
-from insertion_vla_training.cache_key import find_keys
-from insertion_vla_training.cache_tensors import DamagedFile, TensorFile, write_tensors
-from insertion_vla_training.dataset import TrainingSet
-from insertion_vla_training.dataset_episodes import DataSource
-from insertion_vla_training.episode_data import EpisodeData
-from insertion_vla_training.store import Store
-from insertion_vla_training.store_layout import Rows, image_path
+from insertion_vla_training.caching.features import FeatureCache
+from insertion_vla_training.caching.images import SetImages
+from insertion_vla_training.caching.index import indexed_sets
+from insertion_vla_training.caching.key import find_keys
+from insertion_vla_training.caching.tensors import DamagedFile, TensorFile, write_tensors
+from insertion_vla_training.datasets.dataset import TrainingSet
+from insertion_vla_training.datasets.episodes import DataSource
+from insertion_vla_training.stores.episode_data import EpisodeData
+from insertion_vla_training.stores.layout import Rows, image_path
+from insertion_vla_training.stores.store import Store
 from safetensors.torch import save_file
 
 SOUND = {"a": with_pictures(1.5, seed=1, aline_bins=0), "b": with_pictures(1.5, seed=2, aline_bins=0, live=False)}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from bag_rig import CONTRACT, START_NS, episode
 from episode_rig import NS, VIEWS
-from insertion_vla_training.cache_sets import image_sets
-from insertion_vla_training.episode_data import EpisodeData
-from insertion_vla_training.store import Store
-from insertion_vla_training.store_layout import Rows, image_path
+from insertion_vla_training.caching.sets import image_sets
+from insertion_vla_training.stores.episode_data import EpisodeData
+from insertion_vla_training.stores.layout import Rows, image_path
+from insertion_vla_training.stores.store import Store
 
 MS = NS // 1000
 NUMBER = itertools.count()

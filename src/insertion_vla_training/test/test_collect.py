@@ -15,8 +15,8 @@ from insertion_vla_core.episode_metadata import to_custom_data
 from insertion_vla_core.geometry import matrix_from_quaternion
 from insertion_vla_core.recording_index import read_index
 from insertion_vla_sim.world import World
-from insertion_vla_training.bag import BagReader, replace_custom_data
-from insertion_vla_training.store import Store
+from insertion_vla_training.bags import BagReader, replace_custom_data
+from insertion_vla_training.stores.store import Store
 
 from insertion_vla_training import collect, preprocess
 

@@ -12,17 +12,17 @@ from insertion_vla_core.geometry import Pose, apply_delta, exp_so3, matrix_from_
 from insertion_vla_core.observation import Entry, Observation
 from insertion_vla_policy.inputs import build_inputs
 from insertion_vla_policy.protocol import Features
-from insertion_vla_training.bag import local_type
-from insertion_vla_training.cache_images import SetImages
-from insertion_vla_training.cache_sets import image_sets
-from insertion_vla_training.dataset import TrainingSet
-from insertion_vla_training.dataset_ages import FeatureAges
-from insertion_vla_training.dataset_episodes import DataSource
-from insertion_vla_training.episode_index import Split
-from insertion_vla_training.feature_blob import decode_features
-from insertion_vla_training.offline import replay
+from insertion_vla_training.bags import local_type
+from insertion_vla_training.caching.images import SetImages
+from insertion_vla_training.caching.sets import image_sets
+from insertion_vla_training.datasets.ages import FeatureAges
+from insertion_vla_training.datasets.dataset import TrainingSet
+from insertion_vla_training.datasets.episodes import DataSource
 from insertion_vla_training.preprocess import preprocess
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.episode_index import Split
+from insertion_vla_training.stores.feature_blob import decode_features
+from insertion_vla_training.stores.offline import replay
+from insertion_vla_training.stores.store import Store
 
 WHITE = cv2.imencode(".jpg", np.full((180, 320, 3), 255, np.uint8))[1].tobytes()
 TRAIN, NAN = {"a": 1, "c": 2}, float("nan")  # names that the split puts into training, and their seeds

@@ -17,8 +17,8 @@ from insertion_vla_core.observation import Observation
 from insertion_vla_training.export import main
 from insertion_vla_training.exporters import lerobot_layout
 from insertion_vla_training.import_ import main as import_main
-from insertion_vla_training.offline import replay
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.offline import replay
+from insertion_vla_training.stores.store import Store
 from legacy_rig import write_dp_zarr
 from PIL import Image
 

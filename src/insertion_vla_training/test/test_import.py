@@ -10,8 +10,8 @@ from insertion_vla_core.contract import contract_hash
 from insertion_vla_core.geometry import matrix_from_quaternion
 from insertion_vla_core.observation import Missing
 from insertion_vla_training.import_ import main
-from insertion_vla_training.offline import replay
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.offline import replay
+from insertion_vla_training.stores.store import Store
 from legacy_rig import (
     SECONDS,
     START_S,

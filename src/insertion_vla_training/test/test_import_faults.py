@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from insertion_vla_training.bag import BagReader
+from insertion_vla_training.bags import BagReader
 from insertion_vla_training.import_ import main
 from insertion_vla_training.importers.safe_files import jpeg_size
 from legacy_rig import (

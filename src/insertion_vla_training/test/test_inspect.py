@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from browser import find_browser, open_page
 from episode_rig import messages, write_episode
-from insertion_vla_training.episode_index import Split
 from insertion_vla_training.inspect import main
-from insertion_vla_training.inspect_pool import known
+from insertion_vla_training.inspection.pool import known
 from insertion_vla_training.preprocess import main as preprocess
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.episode_index import Split
+from insertion_vla_training.stores.store import Store
 from inspect_rig import LIMITS, blurred, data_of, good, make_store
 
 STRANGE = '../<b>odd & "quoted"</b> ü 1%'

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from insertion_vla_training.episode_index import Episode, Split
-from insertion_vla_training.inspect_bounds import around, largest
-from insertion_vla_training.inspect_dataset import (
+from insertion_vla_training.inspection.bounds import around, largest
+from insertion_vla_training.inspection.dataset import (
     KEYS,
     as_uneven,
     check_balance,
@@ -21,9 +20,10 @@ from insertion_vla_training.inspect_dataset import (
     check_statistics,
     check_unseen,
 )
-from insertion_vla_training.inspect_episode import measured_of
-from insertion_vla_training.inspect_seen import look_at
-from insertion_vla_training.store import Store
+from insertion_vla_training.inspection.episode import measured_of
+from insertion_vla_training.inspection.seen import look_at
+from insertion_vla_training.stores.episode_index import Episode, Split
+from insertion_vla_training.stores.store import Store
 from inspect_rig import LIMITS, NS, good, make_store, without
 
 

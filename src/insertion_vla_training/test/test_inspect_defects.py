@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from insertion_vla_training.inspect_bounds import bounds_of
-from insertion_vla_training.inspect_episode import measured_of
-from insertion_vla_training.inspect_relative import checks_of
-from insertion_vla_training.inspect_seen import look_at
-from insertion_vla_training.store import Store
+from insertion_vla_training.inspection.bounds import bounds_of
+from insertion_vla_training.inspection.episode import measured_of
+from insertion_vla_training.inspection.relative import checks_of
+from insertion_vla_training.inspection.seen import look_at
+from insertion_vla_training.stores.store import Store
 from inspect_rig import LIMITS, NS, blurred, feature, good, make_store, without
 
 

@@ -8,9 +8,9 @@ import psutil
 import pytest
 import torch
 from image_rig import Plain, cached, stored, with_pictures
-from insertion_vla_training.dataset import TrainingSet
-from insertion_vla_training.dataset_episodes import DataSource
-from insertion_vla_training.loader import TrainingLoader, validation_batches
+from insertion_vla_training.datasets.dataset import TrainingSet
+from insertion_vla_training.datasets.episodes import DataSource
+from insertion_vla_training.datasets.loader import TrainingLoader, validation_batches
 
 TOKENS = (48, 2048)  # 0.4 MB per image set, as a large model's
 

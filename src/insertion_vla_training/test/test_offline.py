@@ -11,10 +11,10 @@ from insertion_vla_core.contract import parse_contract
 from insertion_vla_core.observation import Entry, Missing, Observation, ObservationBuilder
 from insertion_vla_core.stream_rows import rows_of
 from insertion_vla_policy.feature_message import features_from_message
-from insertion_vla_training.bag import BagReader, local_type
-from insertion_vla_training.offline import observations, regular_ticks, replay
+from insertion_vla_training.bags import BagReader, local_type
 from insertion_vla_training.preprocess import preprocess
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.offline import observations, regular_ticks, replay
+from insertion_vla_training.stores.store import Store
 
 SECONDS = 3.0
 

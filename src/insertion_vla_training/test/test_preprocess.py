@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from bag_rig import START_NS
 from episode_rig import NS, TYPES, messages, write_episode
-from insertion_vla_training.bag import local_type
+from insertion_vla_training.bags import local_type
 from insertion_vla_training.preprocess import main
-from insertion_vla_training.statistics import load_statistics
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.statistics import load_statistics
+from insertion_vla_training.stores.store import Store
 
 SECONDS = 1.5
 PAUSE = threading.Event()  # never set: between two looks at a condition, until a deadline

@@ -12,9 +12,9 @@ import bag_rig as rig
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from insertion_vla_training.bag import BagError, BagReader, recover
-from insertion_vla_training.mcap_chunks import read_place
-from insertion_vla_training.mcap_records import scan
+from insertion_vla_training.bags import BagError, BagReader, recover
+from insertion_vla_training.bags.mcap_chunks import read_place
+from insertion_vla_training.bags.mcap_records import scan
 from mcap.writer import CompressionType, Writer
 
 from insertion_vla_training import recover as verb

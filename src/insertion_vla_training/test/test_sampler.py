@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from insertion_vla_training.sampler import RankSampler, WeightedOrder
+from insertion_vla_training.datasets.sampler import RankSampler, WeightedOrder
 
 
 def even(count, seed=0, length=None):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from bag_rig import CONTRACT
 from episode_rig import messages, write_episode
-from insertion_vla_training.bag_episode import bag_hash, read_episode
-from insertion_vla_training.episode_index import Split
-from insertion_vla_training.statistics import STATISTICS_FILE, load_statistics, update_statistics
-from insertion_vla_training.store import Store
-from insertion_vla_training.store_layout import Rows
+from insertion_vla_training.bags.episode import bag_hash, read_episode
+from insertion_vla_training.stores.episode_index import Split
+from insertion_vla_training.stores.layout import Rows
+from insertion_vla_training.stores.statistics import STATISTICS_FILE, load_statistics, update_statistics
+from insertion_vla_training.stores.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ import pytest
 import zarr
 from bag_rig import CONTRACT
 from episode_rig import TYPES, messages, write_episode
-from insertion_vla_training.bag import BagReader, local_type
-from insertion_vla_training.bag_episode import bag_hash, read_episode
-from insertion_vla_training.episode_data import load_episode, save_episode
-from insertion_vla_training.episode_index import Split
-from insertion_vla_training.feature_blob import decode_features
-from insertion_vla_training.store import Store
+from insertion_vla_training.bags import BagReader, local_type
+from insertion_vla_training.bags.episode import bag_hash, read_episode
+from insertion_vla_training.stores.episode_data import load_episode, save_episode
+from insertion_vla_training.stores.episode_index import Split
+from insertion_vla_training.stores.feature_blob import decode_features
+from insertion_vla_training.stores.store import Store
 
 SECONDS = 1.5
 
@@ -132,8 +132,8 @@ def test_a_staged_episode_equals_the_one_in_memory(tmp_path, data):
 APPENDER = """
 import os, signal, sys
 from pathlib import Path
-from insertion_vla_training.episode_data import load_episode
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.episode_data import load_episode
+from insertion_vla_training.stores.store import Store
 import zarr.storage._local as local
 
 staged, folder, kill_at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -148,7 +148,7 @@ def counted(*args, **kwargs):
 
 local._put = counted
 if kill_at < 0:
-    from insertion_vla_training import store as module
+    from insertion_vla_training.stores import store as module
     module.write_episodes = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
 store.append_episode(data)
 print(written[0])

@@ -7,7 +7,7 @@ from insertion_vla_policy.inputs import InputSpec
 from insertion_vla_policy.model import build_model
 from insertion_vla_policy.model_config import DecoderConfig, VlaConfig
 from insertion_vla_policy.normalizer import Normalizer
-from insertion_vla_training.sampler import WeightedOrder
+from insertion_vla_training.datasets.sampler import WeightedOrder
 from insertion_vla_training.trainer.contact import drawn_share, loss_weights, near_contact
 from insertion_vla_training.trainer.normalization import merged
 from insertion_vla_training.trainer.objective import Objective, rows_of, step_draws

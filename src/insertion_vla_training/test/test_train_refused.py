@@ -9,10 +9,10 @@ import torch
 import yaml
 from bag_rig import CONTRACT
 from episode_rig import messages, write_episode
-from insertion_vla_training.cache_tensors import TensorFile, write_tensors
-from insertion_vla_training.episode_index import Split
+from insertion_vla_training.caching.tensors import TensorFile, write_tensors
 from insertion_vla_training.preprocess import preprocess
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.episode_index import Split
+from insertion_vla_training.stores.store import Store
 from safetensors.numpy import load_file
 from train_rig import arguments, make_store, run, weights
 

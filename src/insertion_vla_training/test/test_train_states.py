@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from insertion_vla_policy.checkpoint import load_checkpoint
-from insertion_vla_training.dataset_episodes import DataSource
-from insertion_vla_training.episode_index import Split
+from insertion_vla_training.datasets.episodes import DataSource
 from insertion_vla_training.preprocess import preprocess
+from insertion_vla_training.stores.episode_index import Split
 from insertion_vla_training.trainer.state_set import StateSet
 from legacy_rig import write_dp_zarr
 

@@ -10,10 +10,10 @@ from insertion_vla_core.calibration import load_calibration
 from insertion_vla_core.geometry import Pose, matrix_from_quaternion
 from insertion_vla_policy.experts.trocar_estimate import KEY_POINTS
 from insertion_vla_sim.scene import COLOURS, VIEWS
-from insertion_vla_training.keypoint_batch import Augmentation, make_batch
-from insertion_vla_training.keypoint_set import KeypointSet, generate
-from insertion_vla_training.sentences import naming, naming_none
-from insertion_vla_training.tiny_vl_report import measure
+from insertion_vla_training.cli.sentences import naming, naming_none
+from insertion_vla_training.tiny_vl.batch import Augmentation, make_batch
+from insertion_vla_training.tiny_vl.report import measure
+from insertion_vla_training.tiny_vl.set import KeypointSet, generate
 from insertion_vla_training.train_tiny_vl import VALIDATION_SEED, main
 from safetensors.numpy import load_file
 

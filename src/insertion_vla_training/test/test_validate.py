@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from insertion_vla_core.geometry import Pose, apply_delta, exp_so3, log_so3, quaternion_from_matrix
-from insertion_vla_training.stored_rows import StreamRows
-from insertion_vla_training.validate_baselines import twist_at
-from insertion_vla_training.validate_errors import calibration, chunk_errors, rotation_difference, summary
+from insertion_vla_training.stores.stored_rows import StreamRows
+from insertion_vla_training.validation.baselines import twist_at
+from insertion_vla_training.validation.errors import calibration, chunk_errors, rotation_difference, summary
 from train_rig import arguments, make_store, run
 
 from insertion_vla_training import validate

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from insertion_vla_training.progress import Progress, progress_over
-from insertion_vla_training.verb import Parser, run_verb
+from insertion_vla_training.cli.progress import Progress, progress_over
+from insertion_vla_training.cli.verb import Parser, run_verb
 
 
 def parser() -> Parser:
@@ -92,7 +92,7 @@ def test_the_code_of_the_work_is_the_exit_code():
 
 WAITING = """
 import sys, threading
-from insertion_vla_training.verb import Parser, run_verb
+from insertion_vla_training.cli.verb import Parser, run_verb
 def work(given):
     print("ready", flush=True)
     threading.Event().wait(60)
@@ -114,7 +114,7 @@ def test_a_signal_ends_it_in_one_line(number, code):
 
 def test_a_reader_that_goes_away_is_no_error():
     script = (
-        "import sys\nfrom insertion_vla_training.verb import Parser, run_verb\n"
+        "import sys\nfrom insertion_vla_training.cli.verb import Parser, run_verb\n"
         "def work(given):\n    for i in range(100000): print('a line', i)\n"
         "sys.exit(run_verb(Parser('talk', 'Talks.'), work, []))\n"
     )
@@ -128,7 +128,7 @@ def test_a_reader_that_goes_away_is_no_error():
 
 def test_progress_off_a_terminal_is_lines(capsys, monkeypatch):
     now_s = iter(x * 0.5 for x in range(1000))
-    monkeypatch.setattr("insertion_vla_training.progress.time.monotonic", lambda: next(now_s))
+    monkeypatch.setattr("insertion_vla_training.cli.progress.time.monotonic", lambda: next(now_s))
     assert list(progress_over(range(20), "weigh", unit="bag")) == list(range(20))
     lines = capsys.readouterr().err.splitlines()
     assert 3 <= len(lines) <= 8

@@ -7,9 +7,9 @@ import numpy as np
 from bag_rig import START_NS
 from episode_rig import NS, chunk, messages, write_episode
 from image_rig import cached, with_pictures
-from insertion_vla_training.episode_index import Split
 from insertion_vla_training.preprocess import preprocess
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.episode_index import Split
+from insertion_vla_training.stores.store import Store
 from safetensors.numpy import load_file
 
 from insertion_vla_training import train

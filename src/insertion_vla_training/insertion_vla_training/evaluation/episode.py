@@ -15,7 +15,7 @@ from insertion_vla_sim.lockstep import Lockstep
 from insertion_vla_sim.render import make_renderer
 from insertion_vla_sim.truth import CONTACT_FORCE_N
 
-from insertion_vla_training.collect_cameras import JpegCameras
+from insertion_vla_training.collecting.cameras import JpegCameras
 from insertion_vla_training.evaluation.measures import path_error, sparc
 from insertion_vla_training.evaluation.outcome import SUCCESS, outcome_of
 from insertion_vla_training.evaluation.player import Loaded, TimedBackbone, TimedPolicy, load_player
@@ -132,7 +132,7 @@ def play_episode(
         views=player.views,
         listener=tracer,
     )
-    play.policy = policy = TimedPolicy(play.policy, settings.diversity_samples)
+    play.policy = policy = TimedPolicy(play.policy, settings.diversity_samples if player.draws else 0)
     force_n, wrong = _play(play, stop)
     episode = play.run()
     if cameras is not None:

@@ -1,19 +1,19 @@
-"""A policy at work in an evaluation: loaded once per process, its answers timed, its samples compared."""
+"""A policy at work in an evaluation: loaded once per process, its answers timed, its samples compared.
+
+torch is imported only for a policy that needs it: a process that plays another one starts in a tenth of the time.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import torch
 from insertion_vla_core.contract import Contract
 from insertion_vla_core.observation import Observation
 from insertion_vla_policy.checkpoint_config import load_config
-from insertion_vla_policy.policy import Policy, nearest_to_all
 from insertion_vla_policy.protocol import Backbone, Expert, Features
-from insertion_vla_policy.registry import backbone_views, is_folder, load_backbone, load_expert
+from insertion_vla_policy.registry import backbone_views, is_folder, limit_threads, load_backbone, load_expert
 
 from insertion_vla_training.evaluation.settings import SCRIPTED, Settings
 
@@ -26,11 +26,13 @@ class Loaded:
 
     Attributes:
         views: that the backbone sees, in order.
+        draws: whether the expert gives another chunk with other noise.
     """
 
     expert: Expert | None
     backbone: Backbone | None
     views: tuple[str, ...]
+    draws: bool = False
 
 
 def load_player(settings: Settings, contract: Contract) -> Loaded:
@@ -39,13 +41,16 @@ def load_player(settings: Settings, contract: Contract) -> Loaded:
     Raises:
         ValueError: there is none, or it cannot be used with this contract.
     """
-    torch.set_num_threads(1)  # episodes run side by side, and more threads would not give the same numbers
     views = backbone_views(settings.policy) or tuple(image.topic.split("/")[0] for image in contract.images)
     if settings.policy == SCRIPTED:
         return Loaded(None, None, views)
-    blind = is_folder(settings.policy) and load_config(Path(settings.policy)).backbone is None
+    config = load_config(settings.policy) if is_folder(settings.policy) else None
     expert = load_expert(settings.policy, settings.calibration, contract, settings.options)
-    return Loaded(expert, None if blind else load_backbone(settings.policy, settings.calibration), views)
+    blind = config is not None and config.backbone is None
+    backbone = None if blind else load_backbone(settings.policy, settings.calibration)
+    # Episodes run side by side, and more threads would not give the same numbers.
+    limit_threads(1)
+    return Loaded(expert, backbone, views, config is not None and config.model.expert != "regression")
 
 
 @dataclass(eq=False)
@@ -66,13 +71,12 @@ class TimedBackbone:
 class TimedPolicy:
     """A policy that notes how long each chunk took [s], and now and then how far apart its samples are [m]."""
 
-    def __init__(self, policy: Any, diversity_samples: int = 0) -> None:
-        """`policy` is anything that a lock-step episode takes."""
+    def __init__(self, policy: Any, samples: int = 0) -> None:
+        """`policy` is anything that a lock-step episode takes; `samples` are drawn of it to be compared, 0: none."""
         self.policy_id: str = policy.policy_id
         self.seconds: list[float] = []
         self.spreads_m: list[float] = []
-        self._policy, self._samples = policy, diversity_samples
-        self._draws = isinstance(policy, Policy) and policy.checkpoint.config.model.expert != "regression"
+        self._policy, self._samples = policy, samples
 
     def reset(self, goal: str, instruction: str) -> None:
         """As the policy's."""
@@ -83,8 +87,14 @@ class TimedPolicy:
         started_s = time.perf_counter()
         action = self._policy.act(observation)
         self.seconds.append(time.perf_counter() - started_s)
-        if self._draws and self._samples > 1 and len(self.seconds) % DIVERSITY_EVERY == 1:
-            # With noise of its own, so that looking does not change what the policy does.
-            generator = torch.Generator().manual_seed(len(self.seconds))
-            self.spreads_m.append(nearest_to_all(self._policy.draw(observation, self._samples, generator).actions)[1])
+        if self._samples > 1 and len(self.seconds) % DIVERSITY_EVERY == 1:
+            self.spreads_m.append(self._spread_m(observation))
         return action
+
+    def _spread_m(self, observation: Observation) -> float:
+        import torch
+        from insertion_vla_policy.policy import nearest_to_all
+
+        # With noise of its own, so that looking does not change what the policy does.
+        generator = torch.Generator().manual_seed(len(self.seconds))
+        return nearest_to_all(self._policy.draw(observation, self._samples, generator).actions)[1]

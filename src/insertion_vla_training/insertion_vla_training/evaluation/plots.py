@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from insertion_vla_training.evaluation.episode import Result
 from insertion_vla_training.evaluation.summary import TIMES
-from insertion_vla_training.inspect_style import BAD, INK, QUIET, SERIES, figure, save, styled
+from insertion_vla_training.inspection.style import BAD, INK, QUIET, SERIES, figure, save, styled
 
 WIDTH_PX, HEIGHT_PX, BINS = 1200, 640, 20
 GOOD = SERIES[2]
@@ -92,12 +92,16 @@ def _histogram(axes: Axes, results: Sequence[Result], name: str, title: str, uni
 
 
 def _times(axes: Axes, results: Sequence[Result]) -> None:
+    axes.set_title("Time of one call on this machine")
     for (name, words), colour in zip(TIMES.items(), SERIES, strict=False):
         calls = np.sort([value for result in results for value in getattr(result, name)])
         if len(calls):
             axes.plot(calls, 100.0 * (np.arange(len(calls)) + 1) / len(calls), color=colour, label=words)
+    if not axes.lines:
+        axes.text(0.5, 0.5, "no call was made", transform=axes.transAxes, ha="center", color=QUIET)
+        axes.set_axis_off()
+        return
     axes.set_xscale("log")
-    axes.set_title("Time of one call on this machine")
     axes.set_xlabel("ms")
     axes.set_ylabel("calls that are quicker [%]")
     axes.legend(loc="lower right")

@@ -9,9 +9,9 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+from insertion_vla_training.cli.worker import start_worker
 from insertion_vla_training.evaluation.episode import Bench, Result, load_bench, play_episode
 from insertion_vla_training.evaluation.settings import Settings
-from insertion_vla_training.worker import start_worker
 
 TRACES, EXPERTS = "traces", "experts"
 

@@ -10,15 +10,14 @@ from typing import Any
 
 from insertion_vla_sim.render import make_renderer
 
-from insertion_vla_training.episode_index import write_json
 from insertion_vla_training.evaluation.episode import Result
 from insertion_vla_training.evaluation.film import write_film
-from insertion_vla_training.evaluation.plots import draw_evaluation
 from insertion_vla_training.evaluation.pool import trace_file
 from insertion_vla_training.evaluation.settings import FIRST_SEED
 from insertion_vla_training.evaluation.summary import FIGURES, TIMES, in_words, summarise
 from insertion_vla_training.evaluation.trace import load_trace
-from insertion_vla_training.inspect_pages import environment
+from insertion_vla_training.inspection.pages import environment
+from insertion_vla_training.stores.episode_index import write_json
 
 SUMMARY, TABLE, PLOT, PAGE = "summary.json", "episodes.csv", "evaluation.png", "index.html"
 TEMPLATE = "evaluation.html.j2"
@@ -36,6 +35,8 @@ def write_report(
         out: folder of the evaluation, where the traces are.
         more: what else goes into the summary.
     """
+    from insertion_vla_training.evaluation.plots import draw_evaluation  # matplotlib is for the parent alone
+
     results = sorted(results, key=lambda result: result.seed)
     summary = {"settings": dict(settings), **summarise(results), **(more or {})}
     write_json(out / SUMMARY, summary)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from insertion_vla_core.contract import Contract, Stream, parse_contract
 
-from insertion_vla_training import store_layout as layout
-from insertion_vla_training.bag_episode import bag_hash, read_episode
-from insertion_vla_training.episode_data import PLACE, EpisodeData
+from insertion_vla_training.bags.episode import bag_hash, read_episode
 from insertion_vla_training.importers.messages import POSE
-from insertion_vla_training.store_layout import Rows
+from insertion_vla_training.stores import layout
+from insertion_vla_training.stores.episode_data import PLACE, EpisodeData
+from insertion_vla_training.stores.layout import Rows
 
 TIME_HEAD = ("measured [s since 1970]", "received [s since 1970]")
 COMMAND_UNITS = ("1", "1", "m/s", "m/s", "m/s", "rad/s", "rad/s", "rad/s", "N")

@@ -14,11 +14,10 @@ from insertion_vla_core.contract import Contract, ImageStream, Stream
 from insertion_vla_core.observation import Observation, Window
 from numpy.typing import NDArray
 
-from insertion_vla_training import offline
-from insertion_vla_training import store_layout as layout
-from insertion_vla_training.episode_index import Episode
-from insertion_vla_training.store import Store
-from insertion_vla_training.stored_rows import Blobs
+from insertion_vla_training.stores import layout, offline
+from insertion_vla_training.stores.episode_index import Episode
+from insertion_vla_training.stores.store import Store
+from insertion_vla_training.stores.stored_rows import Blobs
 
 MIN_FRAMES = 2
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from insertion_vla_training.exporters.control_grid import Run, number_streams
 from insertion_vla_training.importers import messages
 from insertion_vla_training.importers.pen_states import STATE_NAMES
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.store import Store
 
 ROWS_PER_CHUNK = 1000
 PARTS = {  # columns of the state, and the type and field of the stream that they come from

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from insertion_vla_training.episode_index import TRAIN
 from insertion_vla_training.exporters import lerobot_layout as layout
 from insertion_vla_training.exporters.control_grid import Run
 from insertion_vla_training.exporters.lerobot_plan import Plan
@@ -27,7 +26,8 @@ from insertion_vla_training.exporters.lerobot_stats import ImageStats, number_st
 from insertion_vla_training.exporters.lerobot_video import ViewVideo
 from insertion_vla_training.exporters.pictures import decoded
 from insertion_vla_training.importers.safe_files import jpeg_size
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.episode_index import TRAIN
+from insertion_vla_training.stores.store import Store
 
 MB = 1 << 20
 

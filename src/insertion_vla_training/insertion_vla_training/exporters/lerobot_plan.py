@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from insertion_vla_core.contract import ImageStream, Stream
 
-from insertion_vla_training.episode_index import TRAIN, Episode
 from insertion_vla_training.exporters import lerobot_layout as layout
 from insertion_vla_training.exporters.control_grid import Run, number_streams, runs, views_with_images
 from insertion_vla_training.importers.safe_files import jpeg_size
-from insertion_vla_training.store import Store
+from insertion_vla_training.stores.episode_index import TRAIN, Episode
+from insertion_vla_training.stores.store import Store
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from insertion_vla_core.contract import ActionSpec, Contract, ImageStream, Stream, parse_contract
 from insertion_vla_core.episode_metadata import EpisodeMetadata, to_custom_data
 
-from insertion_vla_training.bag_writer import BagWriter
+from insertion_vla_training.bags.writer import BagWriter
 
 SOURCE = "import"
 HASH_KEY = "source_sha256"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from insertion_vla_training.local_types import local_type
+from insertion_vla_training.bags.local_types import local_type
 
 JOINTS, POSE = "sensor_msgs/msg/JointState", "geometry_msgs/msg/PoseStamped"
 POINT, VECTOR = "geometry_msgs/msg/PointStamped", "geometry_msgs/msg/Vector3Stamped"

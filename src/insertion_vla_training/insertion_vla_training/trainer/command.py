@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import tyro
 from insertion_vla_core.strict_yaml import StrictModel, load_strict
 
-from insertion_vla_training.verb import Parser
+from insertion_vla_training.cli.verb import Parser
 
 Settings = TypeVar("Settings", bound=StrictModel)
 CONFIG = "--config"

@@ -16,10 +16,10 @@ from insertion_vla_policy.model_config import DecoderConfig, DiffusionConfig, Mo
 from insertion_vla_policy.normalizer import Normalizer
 from torch import Tensor
 
-from insertion_vla_training.dataset import TrainingSet
-from insertion_vla_training.episode_index import TRAIN, VALIDATION
-from insertion_vla_training.loader import TrainingLoader
-from insertion_vla_training.store import Store
+from insertion_vla_training.datasets.dataset import TrainingSet
+from insertion_vla_training.datasets.loader import TrainingLoader
+from insertion_vla_training.stores.episode_index import TRAIN, VALIDATION
+from insertion_vla_training.stores.store import Store
 from insertion_vla_training.trainer.contact import AUX, NEAR, drawn_share
 from insertion_vla_training.trainer.features import backbone_reference, chosen_features, token_shape
 from insertion_vla_training.trainer.normalization import normalizer_for

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from insertion_vla_training.loader import TrainingLoader
+from insertion_vla_training.datasets.loader import TrainingLoader
 from insertion_vla_training.trainer.data import to_device
 from insertion_vla_training.trainer.objective import Objective, rows_of, step_draws
 from insertion_vla_training.trainer.settings import TrainSettings

@@ -8,11 +8,11 @@ from insertion_vla_policy.backbones.folder import SETTINGS_FILE
 from insertion_vla_policy.checkpoint_config import BackboneRef
 from safetensors import safe_open
 
-from insertion_vla_training.cache_features import FeatureCache
-from insertion_vla_training.cache_index import FEATURES, cache_root
-from insertion_vla_training.cache_key import CacheKey, find_keys
-from insertion_vla_training.dataset_episodes import DataSource
-from insertion_vla_training.store import Store
+from insertion_vla_training.caching.features import FeatureCache
+from insertion_vla_training.caching.index import FEATURES, cache_root
+from insertion_vla_training.caching.key import CacheKey, find_keys
+from insertion_vla_training.datasets.episodes import DataSource
+from insertion_vla_training.stores.store import Store
 
 WEIGHTLESS = ("color_keypoints",)  # backbones without a folder
 

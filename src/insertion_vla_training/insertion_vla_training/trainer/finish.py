@@ -20,15 +20,15 @@ from insertion_vla_policy.model_config import VlaConfig
 from safetensors import SafetensorError
 from torch import nn
 
-from insertion_vla_training.bag_pool import NO_SPACE
-from insertion_vla_training.loader import validation_batches
+from insertion_vla_training.bags.pool import NO_SPACE
+from insertion_vla_training.datasets.loader import validation_batches
 from insertion_vla_training.trainer.data import copied_backbone, to_device
 from insertion_vla_training.trainer.estimate import parameter_counts
 from insertion_vla_training.trainer.objective import Draws, Objective, step_draws
 from insertion_vla_training.trainer.settings import TrainSettings
 from insertion_vla_training.trainer.start import Learned
 from insertion_vla_training.trainer.state import RunState
-from insertion_vla_training.validate_report import Report, headline, markdown, report_on, verdict, write_report
+from insertion_vla_training.validation.report import Report, headline, markdown, report_on, verdict, write_report
 
 MODEL, ADAPTER = "model.", "adapter."
 NOISE_SEED = 77  # of validation: the same noise each time, so that losses can be compared

@@ -9,9 +9,9 @@ from insertion_vla_policy.inputs import InputSpec
 from insertion_vla_policy.normalizer import Normalizer, vla_normalizer
 from numpy.typing import NDArray
 
-from insertion_vla_training.dataset import TrainingSet
-from insertion_vla_training.statistics import load_statistics
-from insertion_vla_training.store import Store
+from insertion_vla_training.datasets.dataset import TrainingSet
+from insertion_vla_training.stores.statistics import load_statistics
+from insertion_vla_training.stores.store import Store
 from insertion_vla_training.trainer.settings import TrainSettings
 
 ROWS_MAX = 20_000  # of actions and tokens that are looked at

@@ -8,7 +8,7 @@ import torch
 from insertion_vla_policy.ema import Ema
 from torch import nn
 
-from insertion_vla_training.loader import TrainingLoader
+from insertion_vla_training.datasets.loader import TrainingLoader
 from insertion_vla_training.trainer.settings import TrainSettings
 from insertion_vla_training.trainer.state import RunState, check_plan, load_state, plan_of, read_run
 from insertion_vla_training.trainer.trackers import run_name

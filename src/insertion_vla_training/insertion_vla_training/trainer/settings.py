@@ -9,8 +9,8 @@ from insertion_vla_policy.model_config import FusionKind, Size
 from insertion_vla_policy.normalizer import Method
 from pydantic import Field, model_validator
 
-from insertion_vla_training.dataset_ages import FeatureAges
-from insertion_vla_training.dataset_episodes import DataSource, LabelSource
+from insertion_vla_training.datasets.ages import FeatureAges
+from insertion_vla_training.datasets.episodes import DataSource, LabelSource
 
 Expert = Literal["regression", "diffusion", "state_diffusion"]
 Part = Literal["force", "state", "features"]

@@ -13,8 +13,8 @@ from insertion_vla_policy.checkpoint import load_checkpoint, load_training_weigh
 from insertion_vla_policy.model import Model, build_model
 from torch import nn
 
-from insertion_vla_training.dataset import TrainingSet
-from insertion_vla_training.episode_index import TRAIN
+from insertion_vla_training.datasets.dataset import TrainingSet
+from insertion_vla_training.stores.episode_index import TRAIN
 from insertion_vla_training.trainer.data import TrainingData, vla_data
 from insertion_vla_training.trainer.settings import TrainSettings
 from insertion_vla_training.trainer.state_data import state_data

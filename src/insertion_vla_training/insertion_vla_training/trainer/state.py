@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from insertion_vla_training.bag_pool import NO_SPACE
+from insertion_vla_training.bags.pool import NO_SPACE
 from insertion_vla_training.trainer.settings import TrainSettings
 
 STATE_FILE = "state.safetensors"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from insertion_vla_policy.model_config import DecoderConfig, DiffusionConfig, StateDiffusionConfig
 from insertion_vla_policy.normalizer import state_normalizer
 
-from insertion_vla_training.episode_index import TRAIN
+from insertion_vla_training.stores.episode_index import TRAIN
 from insertion_vla_training.trainer.data import TrainingData, validation_samples
 from insertion_vla_training.trainer.settings import TrainSettings
 from insertion_vla_training.trainer.state_set import StateSet

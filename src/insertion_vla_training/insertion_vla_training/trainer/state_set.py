@@ -17,9 +17,9 @@ from insertion_vla_core.contract import Contract, contract_hash, differences
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from insertion_vla_training.dataset_episodes import DataSource, usable_episodes
-from insertion_vla_training.episode_index import Episode
-from insertion_vla_training.store import Store
+from insertion_vla_training.datasets.episodes import DataSource, usable_episodes
+from insertion_vla_training.stores.episode_index import Episode
+from insertion_vla_training.stores.store import Store
 
 GAP = 1.5  # ticks farther apart than this many steps are not consecutive
 Batch = dict[str, Any]

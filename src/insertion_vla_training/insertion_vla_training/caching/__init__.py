@@ -1,0 +1,1 @@
+"""Features of a store's images, computed once per backbone; the verb is `cache`."""

@@ -1,0 +1,1 @@
+"""What the command-line verbs share: flags, refusals, progress, worker processes."""

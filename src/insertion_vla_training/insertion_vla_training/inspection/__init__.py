@@ -1,0 +1,1 @@
+"""Checks of recorded episodes and the report of them; the verb is `inspect`."""

@@ -1,0 +1,1 @@
+"""Errors of a policy on validation episodes, beside baselines; the verb is `validate`."""
