@@ -24,7 +24,7 @@ def draw_evaluation(results: Sequence[Result], summary: dict[str, Any], path: Pa
     with styled():
         drawn = figure(WIDTH_PX, HEIGHT_PX)
         panels = drawn.subplots(2, 3)
-        drawn.subplots_adjust(left=0.06, right=0.98, top=0.94, bottom=0.09, wspace=0.3, hspace=0.42)
+        drawn.subplots_adjust(left=0.06, right=0.98, top=0.94, bottom=0.09, wspace=0.45, hspace=0.42)
         _success(panels[0, 0], summary)
         _failures(panels[0, 1], summary)
         _errors(panels[0, 2], results)
