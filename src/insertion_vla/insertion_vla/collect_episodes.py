@@ -26,6 +26,7 @@ from insertion_vla_interfaces.msg import EpisodeStatus, SystemState
 from insertion_vla_interfaces.srv import LabelEpisode
 
 ACTIVE_TIMEOUT_S = 90.0
+SETTLED_S = 5.0  # after everything is active: processes that have just started take the cores from the cameras
 AT_REST_S = 2.2  # the recorder keeps the two seconds before a goal: they must not show the jump of the reset
 LABEL_TIMEOUT_S = 10.0
 
@@ -88,6 +89,7 @@ def main() -> int:
     done: list[Recording] = []
     try:
         client.wait_active(ACTIVE_TIMEOUT_S)
+        client.wait(SETTLED_S)
         collector = Collector(client, SimAdmin(given.host), given.folder, line)
         for index in range(given.episodes):
             entry = collector.collect(given.seed + index, given.randomisation, given.timeout)

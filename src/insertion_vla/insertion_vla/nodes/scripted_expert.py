@@ -14,6 +14,7 @@ import sys
 import numpy as np
 from insertion_vla_core.chunk import HORIZON
 from insertion_vla_core.observation import Observation
+from insertion_vla_core.realtime import PLAN_PRIORITY, take_realtime_priority
 from insertion_vla_policy.protocol import Action, Expert
 from pydantic import Field
 
@@ -91,6 +92,7 @@ def recent(observation: Observation, stream: str) -> float | None:
 
 def main() -> int:
     """Runs the node."""
+    take_realtime_priority(PLAN_PRIORITY)
     return run(ScriptedExpert)
 
 
