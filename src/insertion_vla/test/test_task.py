@@ -12,6 +12,7 @@ from insertion_vla.messages import time_from_ns
 from insertion_vla.nodes.task import Task
 from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.duration import Duration
 from std_srvs.srv import Trigger
 
 from insertion_vla import qos
@@ -69,6 +70,9 @@ class Lab:
         message.pose.position.z = z
         message.pose.orientation.x, message.pose.orientation.w = 1.0, 0.0  # the needle points down
         self.graph.call(lambda: self._pose.publish(message))
+        # A robot sends a hundred of them a second; this one pose has to be there before what follows it.
+        assert self._pose.wait_for_all_acked(Duration(seconds=5))
+        self.states.wait_count(len(self.states.messages) + 1)
 
     def force(self, *values: float) -> None:
         block = ForceSamples(force=array("f", values), stamps=array("q", range(len(values))))

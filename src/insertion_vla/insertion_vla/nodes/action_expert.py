@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -32,6 +33,7 @@ from pydantic import Field
 from insertion_vla import qos
 from insertion_vla.deadlines import ticks
 from insertion_vla.feature_messages import features_from_message
+from insertion_vla.listener import Heard, Listener
 from insertion_vla.managed_node import ManagedNode, run
 from insertion_vla.messages import chunk_to_message, pose_from_row
 from insertion_vla.parameters import ParameterModel
@@ -53,7 +55,7 @@ class Parameters(ParameterModel):
 
 
 class ActionExpert(ManagedNode):
-    """Receives in the executor; observes and acts in a thread with its own deadlines."""
+    """Receives in the executor and, what is fast, in a listener; acts in a thread with its own deadlines."""
 
     NAME = "action_expert"
     Parameters = Parameters
@@ -88,17 +90,18 @@ class ActionExpert(ManagedNode):
         self._inference_s = 0.0
         self._timing: Mapping[str, float] = {}
         depths = {TOOL: qos.ROBOT, "joints": qos.ROBOT, FORCE: qos.SAMPLES}
+        rows = []
         for topic, streams in _by_topic(self._contract).items():
             if streams[0].payload:
                 self.create_subscription(VLFeatures, topic, self._on_features, qos.FEATURES)
                 continue
             profile = depths.get(streams[0].name, qos.SAMPLES)
-            self.create_subscription(
-                _message_class(streams[0].type), topic, lambda m, s=streams: self._on_rows(s, m), profile
-            )
+            kind = _message_class(streams[0].type)
+            rows.append(Heard(kind, topic, lambda m, _, s=streams: self._on_rows(s, m), profile))
         self.create_subscription(TaskState, "task/state", self._on_task, qos.STATE)
         self._crashed = self.create_guard_condition(self._on_crash)
         self._stop = threading.Event()
+        self._listener = Listener(self, "rows", rows, partial(self._fail, "a message of the contract's streams"))
         self._thread = threading.Thread(target=self._tick_loop, name="ticks", daemon=True)
         self._thread.start()
 
@@ -109,6 +112,7 @@ class ActionExpert(ManagedNode):
             return
         stop.set()
         self._thread.join()
+        self._listener.close()
         self.destroy_guard_condition(self._crashed)
 
     def diagnose(self, stat: DiagnosticStatusWrapper) -> None:
@@ -126,7 +130,7 @@ class ActionExpert(ManagedNode):
         for part, seconds in self._timing.items():
             stat.add(f"expert, {part} [s]", f"{seconds:.4f}")
 
-    # Executor thread.
+    # Thread of the listener.
 
     def _on_rows(self, streams: list[Stream], message: Any) -> None:
         receive_ns = self.get_clock().now().nanoseconds
@@ -139,6 +143,8 @@ class ActionExpert(ManagedNode):
             self._broken.pop(stream.name, None)
             with self._lock:
                 self._builder.extend(stream.name, stamps, receive_ns, rows)
+
+    # Executor thread.
 
     def _on_features(self, message: VLFeatures) -> None:
         receive_ns = self.get_clock().now().nanoseconds
@@ -160,7 +166,12 @@ class ActionExpert(ManagedNode):
 
     def _on_crash(self) -> None:
         self.trigger_deactivate()
-        self._refuse(f"expert '{self._expert.policy_id}' raised {self._crash}")
+        self._refuse(self._crash)
+
+    def _fail(self, culprit: str, error: BaseException) -> None:
+        """Deactivates the node with the cause; from any thread."""
+        self._crash = f"{culprit} raised {type(error).__name__}: {error}"
+        self._crashed.trigger()
 
     # Thread of the ticks.
 
@@ -170,8 +181,7 @@ class ActionExpert(ManagedNode):
             try:
                 self._tick()
             except Exception as error:
-                self._crash = f"{type(error).__name__}: {error}"
-                self._crashed.trigger()
+                self._fail(f"expert '{self._expert.policy_id}'", error)
                 return
 
     def _tick(self) -> None:

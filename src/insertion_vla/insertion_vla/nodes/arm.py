@@ -45,7 +45,7 @@ from insertion_vla.arms.meca500 import Meca500
 from insertion_vla.arms.meca500_setup import Meca500Settings
 from insertion_vla.arms.ros2_control import Ros2Control, Ros2ControlSettings
 from insertion_vla.background import Background
-from insertion_vla.force_listener import ForceListener
+from insertion_vla.listener import Heard, Listener
 from insertion_vla.managed_node import ManagedNode, run
 from insertion_vla.messages import chunk_from_message, ns_from_time, unreadable_chunk
 from insertion_vla.parameters import ParameterModel
@@ -78,7 +78,7 @@ class ArmNode(ManagedNode):
     Parameters = Parameters
     loop: ArmLoop | None = None
     backend: Backend | None = None
-    _force: ForceListener | None = None
+    _force: Listener | None = None
     _ending = False
 
     def setup(self) -> None:
@@ -123,7 +123,8 @@ class ArmNode(ManagedNode):
         except OSError as error:
             # Active, but in FAULT with the robot's reason: arm/rearm is what clears it.
             self._on_trouble(str(error))
-        self._force = ForceListener(self, FORCE, self._on_force, self._on_crash)
+        heard = [Heard(WrenchStamped, FORCE, self._on_force, qos.WRENCH)]
+        self._force = Listener(self, "force", heard, self._on_crash)
         self.create_subscription(TaskState, TASK, self._on_task, qos.STATE)
         self.create_subscription(ActionChunk, CHUNKS, self._on_chunk, qos.CHUNK)
 

@@ -12,7 +12,9 @@ on failure: any fault of the arm or the system ends the goal with its cause; a d
 import math
 import sys
 import time
+from collections import deque
 from functools import partial
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -28,6 +30,7 @@ from std_srvs.srv import Trigger
 
 from insertion_vla import qos
 from insertion_vla.instruction import Refused
+from insertion_vla.listener import Heard, Listener
 from insertion_vla.managed_node import ManagedNode, run
 from insertion_vla.messages import ns_from_time, pose_from_message
 from insertion_vla.parameters import ParameterModel
@@ -51,7 +54,11 @@ class Parameters(TaskSettings, ParameterModel):
 
 
 class Task(ManagedNode):
-    """Wires the state table of task_logic to the graph; everything runs in the executor's thread."""
+    """Wires the state table of task_logic to the graph.
+
+    Everything runs in the executor's thread; only tool pose and force, which come 165 times a second, are kept by a
+    listener until the next heartbeat or chunk.
+    """
 
     NAME = "task"
     Parameters = Parameters
@@ -67,6 +74,7 @@ class Task(ManagedNode):
         self._tare_refusal = ""
         self._arm: ArmState | None = None
         self._beats = 0
+        self._listener: Listener | None = None
         self._publisher = self.create_publisher(TaskState, "task/state", qos.STATE)
         self._tare = self.create_client(Trigger, "force_sensor/tare")
         self._retract = self.create_client(Retract, "arm/retract")
@@ -84,13 +92,21 @@ class Task(ManagedNode):
         """Subscribes and starts the heartbeat."""
         self.create_subscription(SystemState, "system/state", self._on_system, qos.SYSTEM)
         self.create_subscription(ArmState, "arm/state", self._on_arm, qos.STATE)
-        self.create_subscription(PoseStamped, "tool_pose", self._on_pose, qos.ROBOT)
-        self.create_subscription(ForceSamples, "force/samples", self._on_force, qos.SAMPLES)
+        self._heard_pose: PoseStamped | None = None
+        self._heard_force: deque[tuple[ForceSamples, float]] = deque(maxlen=qos.SAMPLES.depth)
+        heard = [
+            Heard(PoseStamped, "tool_pose", self._hear_pose, qos.ROBOT),
+            Heard(ForceSamples, "force/samples", self._hear_force, qos.SAMPLES),
+        ]
+        self._listener = Listener(self, "heard", heard, lambda error: self.get_logger().error(f"listener: {error}"))
         self.create_subscription(ActionChunk, "action_expert/chunk", self._on_chunk, qos.STATE)
         self.create_timer(HEARTBEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def stop(self) -> None:
         """Ends the running goal; the last heartbeat forbids motion."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         self._logic.system(False, False, "the task node was deactivated", time.monotonic())
         self._settle()
         self._publish(time.monotonic())
@@ -231,7 +247,22 @@ class Task(ManagedNode):
             self._metrics.arm(message.chunks_rejected)
         self._settle()
 
-    def _on_pose(self, message: PoseStamped) -> None:
+    def _hear_pose(self, message: PoseStamped, _: dict[str, Any]) -> None:
+        self._heard_pose = message
+
+    def _hear_force(self, message: ForceSamples, _: dict[str, Any]) -> None:
+        self._heard_force.append((message, time.monotonic()))
+
+    def _take_heard(self) -> None:
+        """Hands what the listener has kept to the state table."""
+        self._take_pose()
+        while self._heard_force:
+            self._take_force(*self._heard_force.popleft())
+
+    def _take_pose(self) -> None:
+        message, self._heard_pose = self._heard_pose, None
+        if message is None:
+            return
         try:
             pose = pose_from_message(message.pose)
         except ValueError as error:
@@ -239,14 +270,14 @@ class Task(ManagedNode):
             return
         self._logic.tool(pose.position, pose.rotation[:, 2])
 
-    def _on_force(self, message: ForceSamples) -> None:
+    def _take_force(self, message: ForceSamples, arrived_s: float) -> None:
         forces = np.frombuffer(message.force, dtype=np.float32)
         force_n = float(forces.mean()) if forces.size else math.nan
         distance_m = math.nan
         if message.aline_bins and len(message.alines) and len(message.alines) % message.aline_bins == 0:
             lines = np.frombuffer(message.alines, dtype=np.float32).reshape(-1, message.aline_bins)
             distance_m = surface_distance(lines.mean(axis=0))
-        self._logic.touch(force_n, distance_m, time.monotonic())
+        self._logic.touch(force_n, distance_m, arrived_s)
         if self._handle is not None:
             for value in (forces.max(initial=-math.inf), force_n):
                 if math.isfinite(value):
@@ -255,6 +286,7 @@ class Task(ManagedNode):
     def _on_chunk(self, message: ActionChunk) -> None:
         if self._handle is None or message.goal_id != _goal_id(self._handle) or len(message.data) < message.dim:
             return
+        self._take_heard()
         self._metrics.chunk(ns_from_time(message.header.stamp), ns_from_time(message.features_stamp))
         aux = message.data[message.dim - 1]  # first row: what is executed now
         self._logic.chunk(message.goal_id, aux, message.status, time.monotonic())
@@ -263,6 +295,7 @@ class Task(ManagedNode):
 
     def _beat(self) -> None:
         now_s = time.monotonic()
+        self._take_heard()
         self._await_tare(now_s)
         self._logic.step(now_s)
         self._settle()

@@ -21,7 +21,10 @@ DOWN = np.array([0.0, 0.0, -1.0])
 
 
 class TrocarEstimate:
-    """Mouth [m] and axis (unit, pointing into the tube) in base axes, as the median of the newest fits."""
+    """Mouth (3,) [m] and axis (3,) (unit, pointing into the tube) in base axes, as the median of the newest fits.
+
+    Both are NaN before the first fit.
+    """
 
     def __init__(self, calibration: Calibration, memory: int = 5) -> None:
         self._calibration = calibration
@@ -32,6 +35,8 @@ class TrocarEstimate:
         """Forgets everything, for a new goal."""
         self._mouths: deque[NDArray[np.float64]] = deque(maxlen=self._memory)
         self._axes: deque[NDArray[np.float64]] = deque(maxlen=self._memory)
+        self.mouth = np.full(3, np.nan)
+        self.axis = np.full(3, np.nan)
         self._newest_ns = 0
         self.why_not = "no features yet"
 
@@ -55,23 +60,15 @@ class TrocarEstimate:
             return False
         self._mouths.append(tube.mouth)
         self._axes.append(tube.axis)
+        self.mouth = np.median(np.array(self._mouths), axis=0)
+        axis = np.median(np.array(self._axes), axis=0)
+        self.axis = axis / np.linalg.norm(axis)
         return True
 
     @property
     def count(self) -> int:
         """Fits in memory."""
         return len(self._mouths)
-
-    @property
-    def mouth(self) -> NDArray[np.float64]:
-        """Centre of the mouth (3,) [m], base axes."""
-        return np.median(np.array(self._mouths), axis=0)
-
-    @property
-    def axis(self) -> NDArray[np.float64]:
-        """Unit axis (3,) into the tube, base axes."""
-        axis = np.median(np.array(self._axes), axis=0)
-        return axis / np.linalg.norm(axis)
 
     @property
     def spread_m(self) -> float:

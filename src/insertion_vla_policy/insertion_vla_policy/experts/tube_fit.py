@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float64]
 
 START_ROUNDS, FIT_ROUNDS = 4, 6  # a start only has to be near
+CONVERGED = 1e-5  # [rad] of the axis from one round to the next: 0.2 um at the length of a tube
 LENGTH_SIGMA = 0.02  # of |a| = 1, which ties the rays' scale to the tube's known size
 CAUCHY_SIGMAS = 2.0
 
@@ -99,7 +100,9 @@ class _Rays:
             right = np.einsum("nij,nj->ni", self.projectors, targets) * weight
             left = np.vstack([(rows * weight[:, :, None]).reshape(-1, 6), np.append(np.zeros(3), axis / LENGTH_SIGMA)])
             solution = np.linalg.lstsq(left, np.append(right.ravel(), 1.0 / LENGTH_SIGMA), rcond=None)[0]
-            mouth, axis = solution[:3], solution[3:] / np.linalg.norm(solution[3:])
+            before, mouth, axis = axis, solution[:3], solution[3:] / np.linalg.norm(solution[3:])
+            if np.abs(axis - before).max() < CONVERGED:
+                break
         return mouth, axis
 
     def distances(self, mouth: Vector, axis: Vector) -> Vector:
