@@ -18,7 +18,6 @@ HOST = "127.0.61.1"
 SEED = 6
 TIMEOUT_S = 150.0
 LIVE_ONLY = {"/system/state", "/diagnostics"}  # of processes, of which lock-step has none
-IMAGES = "image_raw"
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +32,7 @@ def live(tmp_path_factory) -> Path:
     said = done.stdout + done.stderr
     assert "Traceback" not in said and "collected 1 of 1 episodes" in said and "1 successful" in said, said
     (entry,) = read_index(folder)
-    # Pictures take what the cores have left: on a busy machine the audit says so, and nothing else.
-    assert all(IMAGES in reason for reason in entry.reasons), said
-    assert done.returncode == (1 if entry.bad else 0), said
+    assert not entry.bad and done.returncode == 0, said
     return folder / entry.path
 
 
@@ -65,7 +62,7 @@ def test_an_episode_through_the_graph_and_one_in_lock_step_are_equal_in_content(
     assert one.contract == other.contract and one.camera_calibration == other.camera_calibration
     assert one.robot_calibration == other.robot_calibration and one.git_revision == other.git_revision
     assert one.model_dump().keys() == other.model_dump().keys()
-    assert one.outcome == other.outcome == "success" and not other.bad
+    assert one.outcome == other.outcome == "success" and not one.bad and not other.bad
     assert one.instruction.lower() == other.instruction.lower() and f"seed {SEED} of train" in one.notes
     assert {rate.topic for rate in other.rates} <= {rate.topic for rate in one.rates}
 
@@ -77,7 +74,7 @@ def test_an_episode_through_the_graph_and_one_in_lock_step_are_equal_in_content(
         assert (seen.type, seen.type_hash, seen.latched) == (known.type, known.type_hash, known.latched), topic
         rows_a, rows_b = times_a[topic], times_b[topic]
         rates = [(len(rows) - 1) / np.ptp(rows[:, 1]) * 1e9 for rows in (rows_a, rows_b)]
-        assert rates[0] == pytest.approx(rates[1], rel=0.5 if IMAGES in topic else 0.1), topic
+        assert rates[0] == pytest.approx(rates[1], rel=0.1), topic
         delays = [np.median(rows[:, 1] - rows[:, 0]) / 1e9 for rows in (rows_a, rows_b)]
         assert 0.0 < min(delays) and max(delays) < 0.15, topic
         assert shape_of(first_a[topic]) == shape_of(first_b[topic]), topic
@@ -87,7 +84,7 @@ def test_an_episode_through_the_graph_and_one_in_lock_step_are_equal_in_content(
     assert preprocess.main([*bags, "--store", str(tmp_path / "store"), "--jobs", "1"]) == 0
     stored = Store.open(tmp_path / "store").episodes()
     assert [episode.outcome for episode in stored] == ["success", "success"]
-    assert [episode.bad for episode in stored] == [one.bad, False]
+    assert [episode.bad for episode in stored] == [False, False]
     assert {path for path, n in stored[0].counts.items() if n} == {path for path, n in stored[1].counts.items() if n}
 
 
