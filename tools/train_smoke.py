@@ -143,7 +143,8 @@ class Smoke:
         for expert in EXPERTS:
             folder = self.folder / expert / "checkpoint"
             backbone = load_backbone(folder, calibration)
-            said.append(f"{Policy.load(folder).policy_id} with {backbone.model_id} {backbone.model_hash}")
+            policy = Policy.load(folder, calibration=calibration)
+            said.append(f"{policy.policy_id} with {backbone.model_id} {backbone.model_hash}")
         return "; ".join(said)
 
     def live(self) -> str:

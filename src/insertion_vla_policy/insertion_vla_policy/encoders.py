@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from insertion_vla_policy.inputs import MOTION_CHANNELS, InputSpec
 from insertion_vla_policy.layers import SelfAttention, mlp
+from insertion_vla_policy.target import TARGET_CHANNELS
 
 FORCE_PATCH, HISTORY_PATCH = 5, 4  # rows per token
 ROW_SHARE = 4  # width of a single row's representation: hidden over this
@@ -56,22 +57,30 @@ class ForceEncoder(nn.Module):
 
 
 class StateEncoder(nn.Module):
-    """The robot's state, and how old the features are and how far the tool has gone since, as one token each."""
+    """The robot's state; how old the features are and how far the tool has gone since; the trocar from the needle.
+
+    One token each.
+    """
 
     def __init__(self, spec: InputSpec, hidden: int) -> None:
         super().__init__()
         self.state = mlp(spec.state_channels, hidden, hidden)
         # Values, and flags of those that are missing: their weights are what is learned of "absent".
         self.since = mlp(1 + MOTION_CHANNELS + 2, hidden, hidden) if spec.feature_tokens else None
+        self.target = mlp(TARGET_CHANNELS + 1, hidden, hidden) if spec.target else None
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Tokens (B, 1 or 2, hidden)."""
+        """Tokens (B, 1 to 3, hidden)."""
         tokens = [self.state(inputs["state"])]
         if self.since is not None:
             masks = torch.cat([inputs["feature_age_mask"], inputs["tool_motion_mask"]], dim=-1)
             age = torch.where(masks[:, :1], inputs["feature_age"], 0.0)
             motion = torch.where(masks[:, 1:], inputs["tool_motion"], 0.0)
             tokens.append(self.since(torch.cat([age, motion, (~masks).to(age.dtype)], dim=-1)))
+        if self.target is not None:
+            mask = inputs["target_mask"]
+            known = torch.where(mask, inputs["target"], 0.0)
+            tokens.append(self.target(torch.cat([known, (~mask).to(known.dtype)], dim=-1)))
         return torch.stack(tokens, dim=1)
 
 

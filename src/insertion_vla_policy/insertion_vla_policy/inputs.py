@@ -9,9 +9,10 @@ Inputs are a dict of numpy arrays in physical units (SI, base axes). Every array
     features       (n, d)     tokens of the backbone                                       features_mask     (n,)
     feature_age    (1,)       since the oldest image behind the features [s]               feature_age_mask  (1,)
     tool_motion    (6,)       pose_delta of the tool from that image to now [m, rad]       tool_motion_mask  (1,)
+    target         (10,)      the named trocar from the needle, if the spec has it         target_mask       (1,)
 
-Only `features`, `feature_age` and `tool_motion` depend on the features, so that a training set can prepare
-`sensor_inputs` once and draw features of another age with `feature_inputs`.
+Only the last four depend on the features, so that a training set can prepare `sensor_inputs` once and draw features of
+another age with `feature_inputs`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from insertion_vla_core.observation import Missing, Observation, Window
 from insertion_vla_core.strict_yaml import StrictModel
 from numpy.typing import NDArray
 from pydantic import Field
+
+from insertion_vla_policy.target import TARGET_CHANNELS, TargetFinder, target_row
 
 ACTION_CHANNELS = 7  # dx dy dz rx ry rz aux
 TOOL_CHANNELS = 9  # position and two columns of the rotation
@@ -48,6 +51,7 @@ class InputSpec(StrictModel):
         feature_tokens: n, the most tokens that features may have; 0 for a policy that does not see.
         feature_dim: d, numbers per token.
         pose_gap_s: tool poses farther apart than this are not interpolated between.
+        target: where the named trocar is in space is an input (see target.py); it takes calibrated cameras.
     """
 
     joints: int = Field(ge=1)
@@ -59,6 +63,7 @@ class InputSpec(StrictModel):
     feature_tokens: int = Field(ge=0)
     feature_dim: int = Field(ge=0)
     pose_gap_s: float = Field(gt=0.0)
+    target: bool = False
 
     @property
     def state_channels(self) -> int:
@@ -73,6 +78,7 @@ class InputSpec(StrictModel):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every input by name, masks included."""
         history = (self.history_rows, self.history_channels)
+        target = {"target": (TARGET_CHANNELS,), "target_mask": (1,)} if self.target else {}
         return {
             "state": (self.state_channels,),
             "force": (self.force_rows, self.force_channels),
@@ -85,6 +91,7 @@ class InputSpec(StrictModel):
             "feature_age_mask": (1,),
             "tool_motion": (MOTION_CHANNELS,),
             "tool_motion_mask": (1,),
+            **target,
         }
 
 
@@ -96,6 +103,7 @@ def input_spec(
     history_s: float = 1.0,
     history_hz: float = 32.5,
     surface: bool = True,
+    target: bool = False,
 ) -> InputSpec:
     """The inputs that a contract can give.
 
@@ -107,6 +115,7 @@ def input_spec(
         history_s: length of the history [s].
         history_hz: steps of the history per second; must divide the rates of force and surface distance.
         surface: surface distance is part of the history where the contract has it.
+        target: the trocar in space is an input.
 
     Raises:
         ValueError: the contract lacks a stream or its windows are too short.
@@ -126,6 +135,7 @@ def input_spec(
         feature_tokens=feature_tokens,
         feature_dim=feature_dim if feature_tokens else 0,
         pose_gap_s=2.0 * contract.stream("tool_pose").max_age_s,
+        target=target,
     )
 
 
@@ -149,14 +159,16 @@ def _rows_per_step(stream: Stream, history_hz: float, steps: int) -> int:
     return rows
 
 
-def build_inputs(observation: Observation, spec: InputSpec) -> Inputs:
+def build_inputs(observation: Observation, spec: InputSpec, find_target: TargetFinder | None = None) -> Inputs:
     """All inputs of one observation; shapes are `spec.shapes()`, values float32, masks bool.
+
+    `find_target` is needed for a spec with `target`.
 
     Raises:
         Missing: joints or tool pose have no datum at the tick: hold.
         ValueError: a stream or the features have another shape than the spec.
     """
-    return {**sensor_inputs(observation, spec), **feature_inputs(observation, spec)}
+    return {**sensor_inputs(observation, spec), **feature_inputs(observation, spec, find_target)}
 
 
 def sensor_inputs(observation: Observation, spec: InputSpec) -> Inputs:
@@ -211,7 +223,7 @@ def _history(observation: Observation, spec: InputSpec) -> tuple[NDArray[np.floa
     return values, mask
 
 
-def feature_inputs(observation: Observation, spec: InputSpec) -> Inputs:
+def feature_inputs(observation: Observation, spec: InputSpec, find_target: TargetFinder | None = None) -> Inputs:
     """The inputs that come with the features, all masked where there are none.
 
     Raises:
@@ -221,6 +233,7 @@ def feature_inputs(observation: Observation, spec: InputSpec) -> Inputs:
     mask = np.zeros(spec.feature_tokens, bool)
     age, seen = np.zeros(1, np.float32), np.zeros(1, bool)
     motion, known = np.zeros(MOTION_CHANNELS, np.float32), np.zeros(1, bool)
+    target = {"target": np.zeros(TARGET_CHANNELS, np.float32), "target_mask": np.zeros(1, bool)} if spec.target else {}
     entry = observation.streams.get("features") if spec.feature_tokens else None
     if entry is not None:
         given = entry.newest.tokens
@@ -235,6 +248,13 @@ def feature_inputs(observation: Observation, spec: InputSpec) -> Inputs:
         moved = tool_motion(observation.streams["tool_pose"], entry.stamp_ns, spec.pose_gap_s)
         if moved is not None:
             motion[:], known[0] = moved, True
+        if spec.target:
+            assert find_target is not None, "a spec with a target needs a finder"
+            poses = observation.streams["tool_pose"]
+            tube = find_target(entry.newest, poses)
+            if tube is not None and poses.mask[-1]:
+                target["target"][:] = target_row(tube.mouth, tube.axis, _pose(poses.values[-1]))
+                target["target_mask"][0] = True
     return {
         "features": tokens,
         "features_mask": mask,
@@ -242,6 +262,7 @@ def feature_inputs(observation: Observation, spec: InputSpec) -> Inputs:
         "feature_age_mask": seen,
         "tool_motion": motion,
         "tool_motion_mask": known,
+        **target,
     }
 
 

@@ -30,6 +30,8 @@ JOINT_FLOOR, POSITION_FLOOR, FORCE_FLOOR = 0.01, 0.001, 0.01
 ACTION_FLOOR = np.array([1e-4, 1e-4, 1e-4, 1e-3, 1e-3, 1e-3, 0.1])
 # The feature's age and the tool's motion since do not stand in the statistics of a store: scales of the graph's design.
 AGE_S, MOTION_M, MOTION_RAD = 0.5, 0.01, 0.1
+# Of the target: the way, and fine what decides whether the needle meets the hole: across it, along it, and the turn.
+TARGET_SCALES = (0.03, 0.03, 0.03, 0.001, 0.001, 0.001, 0.01, 0.05, 0.05, 0.05)
 
 Statistics = Mapping[str, Mapping[str, Any]]
 
@@ -105,6 +107,8 @@ def vla_normalizer(
         "tool_motion": np.array([[0.0] * 6, [MOTION_M] * 3 + [MOTION_RAD] * 3]),
         "action": _action(statistics, method) if actions is None else action_scale(actions, method),
     }
+    if spec.target:
+        parts["target"] = np.array([[0.0] * len(TARGET_SCALES), TARGET_SCALES])
     if features is not None and spec.feature_tokens:
         parts["features"] = _floored(center_and_scale(features, method), 1e-3)
     return normalizer_of(parts, spec)

@@ -24,6 +24,7 @@ from insertion_vla_policy.inputs import Inputs, build_inputs, deltas_and_aux
 from insertion_vla_policy.model_config import VlaConfig
 from insertion_vla_policy.protocol import Action
 from insertion_vla_policy.run_options import RunOptions
+from insertion_vla_policy.target import load_finder
 
 WARM_UPS = 3
 
@@ -50,13 +51,19 @@ class Policy:
         options: how it is run.
     """
 
-    def __init__(self, checkpoint: Checkpoint, options: RunOptions) -> None:
+    def __init__(self, checkpoint: Checkpoint, options: RunOptions, calibration: str | Path | None = None) -> None:
         config = checkpoint.config.model
         if not isinstance(config, VlaConfig):
             raise ValueError(f"expected a policy on observations in {checkpoint.folder}, got a state policy")
         self.checkpoint, self.options = checkpoint, options
         self.policy_id = f"{config.expert}-{config.decoder.size}-{checkpoint.sha256[:12]}"
         self._spec = config.inputs
+        if self._spec.target and calibration is None:
+            raise ValueError(
+                f"expected a camera calibration for the policy in {checkpoint.folder}, which is told where the trocar "
+                "is in space: give the file of the cameras it runs with"
+            )
+        self._find_target = load_finder(calibration) if self._spec.target and calibration is not None else None
         self._generator = torch.Generator().manual_seed(options.seed)
         if options.threads:
             torch.set_num_threads(options.threads)
@@ -69,13 +76,20 @@ class Policy:
             self._run(_nothing(config), options.samples, torch.Generator().manual_seed(0))
 
     @classmethod
-    def load(cls, folder: str | Path, options: RunOptions | None = None, contract: Contract | None = None) -> Policy:
+    def load(
+        cls,
+        folder: str | Path,
+        options: RunOptions | None = None,
+        contract: Contract | None = None,
+        calibration: str | Path | None = None,
+    ) -> Policy:
         """Read a checkpoint and make it ready for its first deadline.
 
         Args:
             folder: of the checkpoint.
             options: how it is run.
             contract: of the graph it is to run in; refused if it is not that of the training.
+            calibration: file of the cameras, for a policy that has the trocar in space as an input.
 
         Raises:
             ValueError: a sentence with the remedy.
@@ -83,7 +97,7 @@ class Policy:
         checkpoint = load_checkpoint(folder)
         if contract is not None:
             check_live_contract(checkpoint, contract)
-        return cls(checkpoint, options or RunOptions())
+        return cls(checkpoint, options or RunOptions(), calibration)
 
     def reset(self, goal: str, instruction: str) -> None:
         """Start a new goal: its noise begins with the seed anew."""
@@ -122,7 +136,7 @@ class Policy:
         """`count` samples of one observation, computed in groups of the option `samples`; errors as calling it."""
         self._check_features(observation)
         started = time.perf_counter()
-        inputs = build_inputs(observation, self._spec)
+        inputs = build_inputs(observation, self._spec, self._find_target)
         built = time.perf_counter()
         actions = self._run(inputs, count, generator or self._generator)
         return Draw(actions, {"inputs": built - started, "model": time.perf_counter() - built})

@@ -74,7 +74,7 @@ def load_expert(
 
     Args:
         policy: one of `policy_names()`, or the folder of a checkpoint.
-        calibration: path of the camera calibration file; without effect for a checkpoint.
+        calibration: path of the camera calibration file.
         contract: of the graph; a checkpoint of another one is refused.
         options: how a checkpoint is run.
 
@@ -85,7 +85,7 @@ def load_expert(
         return _factory(_known(str(policy))[1])(calibration)
     from insertion_vla_policy.policy import Policy  # torch
 
-    return Policy.load(policy, options, contract)
+    return Policy.load(policy, options, contract, calibration)
 
 
 def load_policy(policy: str | Path, calibration: str | Path) -> tuple[Backbone, Expert]:

@@ -37,7 +37,11 @@ from insertion_vla_training.validation.report import (
 
 
 def samples_for(
-    checkpoint: Checkpoint, sources: list[DataSource], split: str, ages: FeatureAges
+    checkpoint: Checkpoint,
+    sources: list[DataSource],
+    split: str,
+    ages: FeatureAges,
+    calibration: Path | None = None,
 ) -> TrainingSet | StateSet:
     """The samples of stores as a policy sees them.
 
@@ -57,7 +61,7 @@ def samples_for(
     assert isinstance(model, VlaConfig)
     for source in sources:
         check_live_contract(checkpoint, Store.open(source.store).contract)
-    return TrainingSet(sources, split, _features(checkpoint, sources[0]), ages, model.inputs)
+    return TrainingSet(sources, split, _features(checkpoint, sources[0]), ages, model.inputs, (), calibration)
 
 
 def _features(checkpoint: Checkpoint, source: DataSource) -> str | None:
@@ -81,7 +85,7 @@ def _work(given: argparse.Namespace) -> int:
         raise ValueError("expected --samples, --draws and --steps of at least 1")
     checkpoint = load_checkpoint(given.checkpoint)
     sources = [DataSource(store=str(store), label=given.label, cache=given.cache) for store in given.stores]
-    samples = samples_for(checkpoint, sources, given.split, FeatureAges(source=given.ages))
+    samples = samples_for(checkpoint, sources, given.split, FeatureAges(source=given.ages), given.calibration)
     report = report_on(
         checkpoint.model, checkpoint.normalizer, samples, given.samples, given.draws, given.steps, given.seed
     )
@@ -107,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=10, help="of its sampling (10)")
     parser.add_argument("--label", choices=("chunks", "commands"), default="chunks", help="source of labels (chunks)")
     parser.add_argument("--ages", choices=("recorded", "uniform"), default="recorded", help="of features (recorded)")
+    parser.add_argument("--calibration", type=Path, help="file of the cameras, for a policy that is told the target")
     parser.add_argument("--cache", help="folder of the caches (STORE/cache)")
     parser.add_argument("--out", type=Path, help="folder for the report (beside the policy)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (0)")

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 from insertion_vla_core.calibration import Calibration
-from insertion_vla_core.geometry import Pose
+from insertion_vla_core.geometry import Pose, interpolate, matrix_from_quaternion
 from numpy.typing import NDArray
 
-from insertion_vla_policy.experts.tube_fit import Sighting, fit_tube
+from insertion_vla_policy.experts.tube_fit import Sighting, Tube, fit_tube
 from insertion_vla_policy.protocol import Features
 
 # Where the key points of `color_keypoints` sit on the lab's trocar: along the axis behind the mouth, off the axis [m].
@@ -50,13 +50,9 @@ class TrocarEstimate:
         if features.stamp_ns <= self._newest_ns:
             return False
         self._newest_ns = features.stamp_ns
-        sightings, views = self._sightings(features, flange_at)
-        if len(views) < MIN_VIEWS:
-            self.why_not = f"the trocar is seen in {len(views)} of {len(features.view_names)} views, {MIN_VIEWS} needed"
-            return False
-        tube = fit_tube(sightings, self.axis if self.count else DOWN)
-        if tube.residual > MAX_RESIDUAL:
-            self.why_not = f"the views disagree: {tube.residual:.1f} times the expected error"
+        tube = find_tube(features, self._calibration, flange_at, self.axis if self.count else DOWN)
+        if isinstance(tube, str):
+            self.why_not = tube
             return False
         self._mouths.append(tube.mouth)
         self._axes.append(tube.axis)
@@ -75,19 +71,60 @@ class TrocarEstimate:
         """Largest distance of a remembered mouth from the median: large while the scene moves or views disagree."""
         return float(np.max(np.linalg.norm(np.array(self._mouths) - self.mouth, axis=1)))
 
-    def _sightings(
-        self, features: Features, flange_at: Callable[[int], Pose | None]
-    ) -> tuple[list[Sighting], set[str]]:
-        sightings, views = [], set()
-        for view_index, kind, u, v, confidence, *_ in features.tokens:
-            name = features.view_names[int(view_index)]
-            flange = flange_at(features.view_stamps_ns[int(view_index)])
-            if confidence <= 0.0 or flange is None:
-                continue
-            camera = self._calibration.cameras[name]
-            origin, direction = camera.ray(u * camera.view.width - 0.5, v * camera.view.height - 0.5, flange)
-            along, out = KEY_POINTS[int(kind)]
-            sigma = PIXEL_SIGMA[int(kind)] / float(confidence) * SCENE_DISTANCE_M / camera.view.fx
-            sightings.append(Sighting(origin, direction, along, out, sigma))
-            views.add(name)
-        return sightings, views
+
+def find_tube(
+    features: Features,
+    calibration: Calibration,
+    flange_at: Callable[[int], Pose | None],
+    axis: NDArray[np.float64] = DOWN,
+) -> Tube | str:
+    """The tube that the key points of one feature set show, or a sentence on why there is none.
+
+    Args:
+        features: tokens whose first columns are those of the colour key-point backbone.
+        calibration: of the cameras.
+        flange_at: flange pose in base axes at a stamp [ns], None where it is not known.
+        axis: unit vector (3,) that the fit starts from.
+    """
+    sightings, views = _sightings(features, calibration, flange_at)
+    if len(views) < MIN_VIEWS:
+        return f"the trocar is seen in {len(views)} of {len(features.view_names)} views, {MIN_VIEWS} needed"
+    tube = fit_tube(sightings, axis)
+    if tube.residual > MAX_RESIDUAL:
+        return f"the views disagree: {tube.residual:.1f} times the expected error"
+    return tube
+
+
+def _sightings(
+    features: Features, calibration: Calibration, flange_at: Callable[[int], Pose | None]
+) -> tuple[list[Sighting], set[str]]:
+    sightings, views = [], set()
+    for view_index, kind, u, v, confidence in features.tokens[:, :5]:
+        if confidence <= 0.0 or int(kind) >= len(KEY_POINTS):
+            continue
+        name = features.view_names[int(view_index)]
+        flange = flange_at(features.view_stamps_ns[int(view_index)])
+        if flange is None:
+            continue
+        camera = calibration.cameras[name]
+        origin, direction = camera.ray(u * camera.view.width - 0.5, v * camera.view.height - 0.5, flange)
+        along, out = KEY_POINTS[int(kind)]
+        sigma = PIXEL_SIGMA[int(kind)] / float(confidence) * SCENE_DISTANCE_M / camera.view.fx
+        sightings.append(Sighting(origin, direction, along, out, sigma))
+        views.add(name)
+    return sightings, views
+
+
+def pose_at(stamps_ns: NDArray[np.int64], rows: NDArray[np.float64], stamp_ns: int) -> Pose | None:
+    """Pose of rows (n, 7) [m, quaternion xyzw], interpolated at a stamp; None outside the history."""
+    after = int(np.searchsorted(stamps_ns, stamp_ns))
+    if after == 0 or after == len(stamps_ns):
+        return None
+    before = after - 1
+    share = (stamp_ns - stamps_ns[before]) / (stamps_ns[after] - stamps_ns[before])
+    return interpolate(pose_from_row(rows[before]), pose_from_row(rows[after]), float(share))
+
+
+def pose_from_row(row: NDArray[np.float64]) -> Pose:
+    """Pose from x y z [m] and quaternion x y z w."""
+    return Pose(np.array(row[:3], float), matrix_from_quaternion(np.array(row[3:7], float)))

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from insertion_vla_core.calibration import load_calibration
 from insertion_vla_core.chunk import HORIZON
-from insertion_vla_core.geometry import Pose, exp_so3, interpolate, matrix_from_quaternion
+from insertion_vla_core.geometry import Pose, exp_so3
 from insertion_vla_core.observation import Observation
 from numpy.typing import NDArray
 
 from insertion_vla_policy.experts.motion import Speed, rows_towards
 from insertion_vla_policy.experts.search import SEARCH_POINTS, spiral
-from insertion_vla_policy.experts.trocar_estimate import TrocarEstimate
+from insertion_vla_policy.experts.trocar_estimate import TrocarEstimate, pose_at, pose_from_row
 from insertion_vla_policy.protocol import Action, Features
 
 FREE = Speed(0.020)
@@ -255,18 +255,3 @@ def reached(pose: Pose, goal: Pose) -> bool:
     away = float(np.linalg.norm(pose.position - goal.position))
     tilt = float(np.arccos(np.clip(pose.rotation[:, 2] @ goal.rotation[:, 2], -1.0, 1.0)))
     return away < AT_M and tilt < AT_RAD
-
-
-def pose_from_row(row: NDArray[np.float64]) -> Pose:
-    """Pose from x y z [m] and quaternion x y z w."""
-    return Pose(np.array(row[:3], float), matrix_from_quaternion(np.array(row[3:7], float)))
-
-
-def pose_at(stamps_ns: NDArray[np.int64], rows: NDArray[np.float64], stamp_ns: int) -> Pose | None:
-    """Interpolated pose at a stamp, None outside the history."""
-    after = int(np.searchsorted(stamps_ns, stamp_ns))
-    if after == 0 or after == len(stamps_ns):
-        return None
-    before = after - 1
-    share = (stamp_ns - stamps_ns[before]) / (stamps_ns[after] - stamps_ns[before])
-    return interpolate(pose_from_row(rows[before]), pose_from_row(rows[after]), float(share))

@@ -15,11 +15,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from insertion_vla_core.contract import differences
+from insertion_vla_policy.experts.trocar_estimate import pose_from_row
 from insertion_vla_policy.inputs import Inputs, InputSpec, input_spec
+from insertion_vla_policy.target import target_row
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
@@ -32,6 +35,7 @@ from insertion_vla_training.cli.progress import Progress
 from insertion_vla_training.datasets.ages import EpisodeAges, FeatureAges
 from insertion_vla_training.datasets.episodes import DataSource, usable_episodes
 from insertion_vla_training.datasets.prepare import INPUT, features_max_age_s, prepared
+from insertion_vla_training.datasets.targets import targets_of
 from insertion_vla_training.stores.episode_index import VALIDATION, Episode
 from insertion_vla_training.stores.store import Store
 
@@ -52,6 +56,7 @@ class EpisodeSamples:
         rows: (n,) which of them have features.
         ages: draws their image sets.
         features: by image set; None without.
+        targets: the named trocar by image set, see targets.py; None without.
     """
 
     source: int
@@ -62,6 +67,7 @@ class EpisodeSamples:
     rows: NDArray[np.int64]
     ages: EpisodeAges | None
     features: EpisodeFeatures | None
+    targets: TensorFile | None
 
 
 class TrainingSet(Dataset[Batch]):
@@ -84,6 +90,7 @@ class TrainingSet(Dataset[Batch]):
         ages: FeatureAges | None = None,
         spec: InputSpec | None = None,
         image_views: tuple[str, ...] = (),
+        calibration: str | Path | None = None,
     ) -> None:
         """Opens the stores.
 
@@ -96,6 +103,7 @@ class TrainingSet(Dataset[Batch]):
             image_views: instead of cached features, give the images of these views in every batch (`images`, a list of
                 Image per sample, and `instructions`), for a backbone that is trained too; `features` stay masked. Slow:
                 pictures are decoded.
+            calibration: file of the cameras, for a spec with a target.
 
         Raises:
             ValueError: features are missing or damaged, contracts differ, there are no samples, ...; what to do is in
@@ -117,6 +125,12 @@ class TrainingSet(Dataset[Batch]):
         ]
         given = [features for source in opened for _, _, features in source if features is not None]
         self.spec = spec or input_spec(self._stores[0].contract, *most_tokens(given))
+        self._features, self._calibration = features, Path(calibration) if calibration else None
+        if self.spec.target and (self._calibration is None or not features):
+            raise ValueError(
+                "expected cached features and a camera calibration for a policy that has the trocar in space as an "
+                "input: name both (--data.features, --data.calibration), or train without"
+            )
         self.episodes: list[EpisodeSamples] = []
         self.left_out = 0
         self._opened: dict[tuple[int, int], SetImages] = {}
@@ -131,10 +145,14 @@ class TrainingSet(Dataset[Batch]):
         source, store = self.sources[number], self._stores[number]
         root = cache_root(store.path, source.cache)
         files: dict[int, TensorFile] = {}
+        targets: dict[int, TensorFile] = {}
         for turn in range(len(opened)):
             at = (turn + os.getpid()) % len(opened)
-            episode, sets, _ = opened[at]
+            episode, sets, features = opened[at]
             files[at] = prepared(store, episode, self.spec, source.label, sets, root)
+            if self.spec.target and features is not None:
+                assert self._features is not None and self._calibration is not None
+                targets[at] = targets_of(store, episode, sets, features, self._features, self._calibration, root)
             progress.advance()
         for at, (episode, sets, features) in enumerate(opened):
             ticks = files[at].arrays["ticks"]
@@ -146,7 +164,7 @@ class TrainingSet(Dataset[Batch]):
             self.left_out += len(ticks) - len(rows)
             if len(rows):
                 self.episodes.append(
-                    EpisodeSamples(number, episode, sets, sets.oldest, files[at], rows, ages, features)
+                    EpisodeSamples(number, episode, sets, sets.oldest, files[at], rows, ages, features, targets.get(at))
                 )
 
     def _index(self) -> None:
@@ -228,6 +246,12 @@ class TrainingSet(Dataset[Batch]):
         if back < arrays["motion"].shape[1]:
             batch["tool_motion"][at] = arrays["motion"][row, back]
             batch["tool_motion_mask"][at] = arrays["motion_mask"][row, back]
+        if each.targets is not None:
+            mouth = each.targets.arrays["mouth"][chosen]
+            if np.isfinite(mouth).all():
+                tool = pose_from_row(arrays["tool"][row])
+                batch["target"][at] = target_row(mouth, each.targets.arrays["axis"][chosen], tool)
+                batch["target_mask"][at] = True
 
     def _images(self, each: EpisodeSamples) -> SetImages:
         key = (each.source, each.episode.index)

@@ -6,6 +6,7 @@ node bit for bit: causal by stamp and by time of receipt. What is kept per sampl
     ticks (n,)            ns, rising
     x.<input> (n, ...)    of insertion_vla_policy.inputs.sensor_inputs
     action (n, 8, 7)      against the tool pose measured at the tick
+    tool (n, 7)           that pose [m, quaternion xyzw]
     newest_set (n,)       the newest image set that was ready at the tick, -1 for none
     motion (n, K, 6)      tool motion since the image sets newest_set, newest_set - 1, ...; motion_mask (n, K)
     recorded_age (n,)     ns, see dataset_ages
@@ -92,7 +93,7 @@ def _samples(
         action = labels.action(index, Pose(tool[:3], matrix_from_quaternion(tool[3:7])))
         if action is None:
             continue
-        for name, array in {**sample, "action": action, **motions.of(seen)}.items():
+        for name, array in {**sample, "action": action, "tool": tool, **motions.of(seen)}.items():
             rows.setdefault(name, []).append(array)
         kept.append(index)
     ticks = labels.ticks[kept]

@@ -98,12 +98,17 @@ def vla_data(settings: TrainSettings, views: tuple[str, ...] = (), tokens: tuple
     if cache is not None:
         tokens = token_shape(cache)
     spec = input_spec(
-        store.contract, *tokens, force_window_s=model.force_window_s, history_s=model.history_s, surface=model.surface
+        store.contract,
+        *tokens,
+        force_window_s=model.force_window_s,
+        history_s=model.history_s,
+        surface=model.surface,
+        target=settings.data.calibration is not None,
     )
 
     def samples(split: str) -> TrainingSet:
         name = cache.folder.name if cache else None
-        return TrainingSet(sources, split, name, settings.data.feature_ages(), spec, views)
+        return TrainingSet(sources, split, name, settings.data.feature_ages(), spec, views, settings.data.calibration)
 
     train = samples(TRAIN)
     validation = validation_samples(settings, samples)

@@ -29,6 +29,8 @@ class DataSettings(StrictModel):
         features: folder name of the cached features as `cache list` says it, or the name of its model where there is
             but one; none trains a policy that does not see.
         backbone: folder of the learned backbone that made the features; the policy keeps a copy of it.
+        calibration: file of the cameras; with it the expert is told where the named trocar is in space, from the key
+            points of tiny_vl or color_keypoints.
         ages: of the features: as recorded where there are any, or uniform between latency and latency + period.
         latency_s: of the vlm node [s].
         period_s: of the vlm node [s].
@@ -43,6 +45,7 @@ class DataSettings(StrictModel):
     cache: str | None = None
     features: str = "none"
     backbone: str | None = None
+    calibration: str | None = None
     ages: Literal["recorded", "uniform"] = "recorded"
     latency_s: float = Field(default=0.1, ge=0.0, le=10.0)
     period_s: float = Field(default=1.0 / 2.6, gt=0.0, le=10.0)
