@@ -15,6 +15,7 @@ VERBS = (
     "train",
     "validate",
     "evaluate",
+    "compare",
 )
 MODULES = {"import": "import_"}  # a word of Python
 

@@ -97,6 +97,7 @@ class Lockstep:
         views: Sequence[str] = scene.VIEWS,
         listener: Listener | None = None,
         disturb: Callable[[Chunk], Chunk] | None = None,
+        instruction: str | None = None,
     ) -> None:
         """Set an episode up.
 
@@ -109,6 +110,7 @@ class Lockstep:
             randomisation: "train" or "heldout".
             listener: hears what the graph would publish, for recordings and videos.
             disturb: gives the chunk that is followed instead of the policy's; the listener hears the policy's.
+            instruction: what the policy is told; by default the sentence that names the target.
 
         Raises:
             ValueError: a backbone without a renderer, or an unknown colour.
@@ -118,7 +120,7 @@ class Lockstep:
         self.world = World(seed, randomisation)
         self.colour = colour or self.world.layout.target
         self.world.truth(self.colour)  # refuses an unknown colour
-        self.instruction = instruction_for(self.colour)
+        self.instruction = instruction_for(self.colour) if instruction is None else instruction
         self._timing, self._time_limit_s, self._views = timing, time_limit_s, tuple(views)
         self._backbone, self._renderer, self._listener, self._disturb = backbone, renderer, listener, disturb
         on_block = listener.block if listener is not None else None
@@ -197,7 +199,13 @@ class Lockstep:
                 return
             stamp, state = known[-1]
             images.append(CameraImage(view, stamp, self._renderer.render(view, state)))
-        features, known_ns = backbone.encode(images, self.instruction), now_ns + int(self._timing.feature_delay_s * 1e9)
+        try:
+            features = backbone.encode(images, self.instruction)
+        except ValueError as error:
+            # The vlm node would withdraw its features, and say why.
+            self.status = str(error)
+            return
+        known_ns = now_ns + int(self._timing.feature_delay_s * 1e9)
         self._streams.features(features, min(image.stamp_ns for image in images), known_ns)
         if self._listener is not None:
             self._listener.features(features, known_ns)
@@ -205,10 +213,10 @@ class Lockstep:
     def _plan(self, now_ns: int) -> None:
         try:
             observation = self._streams.observe(now_ns)
+            action = self.policy.act(observation)
         except Missing as missing:
             self.status = str(missing)
             return
-        action = self.policy.act(observation)
         self.status = action.status
         row = observation.streams["tool_pose"].values[-1]
         delay_ns = int(self._timing.inference_delay_s * 1e9)

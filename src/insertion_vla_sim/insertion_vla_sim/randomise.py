@@ -21,6 +21,9 @@ TILT_SPREAD_RAD = math.radians(10.0)
 MEMBRANE_DEPTH_M = (0.003, 0.011)
 START_SPREAD_RAD = math.radians(3.0)
 HELDOUT_CAMERA_SHIFT_M = 0.004
+HELDOUT_POSE = 1.2  # the phantom stands up to this times as far off and as tilted
+# In the held-out set every one of these lies outside the range of the training set, by at most this share of its width.
+HELDOUT_BEYOND = 0.3
 DISTRACTOR_RGB = ((0.88, 0.74, 0.10), (0.47, 0.16, 0.62), (0.50, 0.50, 0.50), (0.10, 0.66, 0.70))
 
 # The wrist centre must stay inside the arm's shell with the needle 30 mm before the mouth and at full depth.
@@ -53,6 +56,14 @@ class Layout:
     camera_shift_m: np.ndarray  # (2,3) of the static views, zero in the training set
 
 
+def _draw(rng: np.random.Generator, low: float, high: float, heldout: bool) -> float:
+    """Uniform in a range; for the held-out set in the strips below and above it."""
+    if not heldout:
+        return float(rng.uniform(low, high))
+    strip = rng.random() * HELDOUT_BEYOND * (high - low)
+    return float(low - strip if low - strip > 0.0 and rng.random() < 0.5 else high + strip)
+
+
 def _ball(rng: np.random.Generator, radius: float) -> np.ndarray:
     """A vector (3,) uniform in a ball."""
     v = rng.normal(size=3)
@@ -69,12 +80,19 @@ def _reachable(position: np.ndarray, rotation: np.ndarray) -> bool:
     return True
 
 
-def _mount(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Pose of the phantom; the few that the arm cannot reach are drawn again."""
+def _mount(rng: np.random.Generator, heldout: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Pose of the phantom; the few that the arm cannot reach are drawn again.
+
+    Of the held-out set, the offset along one axis and the tilt are larger than any of the training set.
+    """
     nominal = exp_so3(np.array([0.0, scene.EYE_TILT_RAD, 0.0]))
     while True:
-        position = np.asarray(scene.EYE_CENTRE_M) + rng.uniform(-POSITION_SPREAD_M, POSITION_SPREAD_M, 3)
-        rotation = exp_so3(_ball(rng, TILT_SPREAD_RAD)) @ nominal
+        offset, tilt = rng.uniform(-POSITION_SPREAD_M, POSITION_SPREAD_M, 3), _ball(rng, TILT_SPREAD_RAD)
+        if heldout:
+            offset *= POSITION_SPREAD_M * rng.uniform(1.0, HELDOUT_POSE) / np.abs(offset).max()
+            tilt *= TILT_SPREAD_RAD * rng.uniform(1.0, HELDOUT_POSE) / np.linalg.norm(tilt)
+        position = np.asarray(scene.EYE_CENTRE_M) + offset
+        rotation = exp_so3(tilt) @ nominal
         if _reachable(position, rotation):
             return position, rotation
 
@@ -90,20 +108,21 @@ def draw_layout(seed: int, randomisation: Randomisation = "train") -> Layout:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**53:
         raise ValueError(f"seed must be an integer from 0 to 2^53-1, got {seed!r}")
     rng = np.random.default_rng([RANDOMISATIONS.index(randomisation), int(seed)])
+    heldout = randomisation == "heldout"
     colours = tuple(str(c) for c in rng.permutation(scene.COLOURS))
     target = str(rng.choice(scene.COLOURS))
     depth = rng.uniform(*MEMBRANE_DEPTH_M, scene.TUBE_COUNT)
-    position, rotation = _mount(rng)
+    position, rotation = _mount(rng, heldout)
     start = scene.START_JOINTS_RAD + rng.uniform(-START_SPREAD_RAD, START_SPREAD_RAD, 6)
     lamp = np.array([position[0], 0.0, 0.0]) + (
         rng.uniform(0.0, 0.35),
         rng.uniform(-0.35, 0.35),
         rng.uniform(0.55, 0.8),
     )
-    brightness, warmth = rng.uniform(0.55, 0.85), rng.uniform(-0.05, 0.05)
-    ambient = np.full(3, rng.uniform(0.24, 0.40))
-    table = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.18), rng.uniform(0.35, 0.80)))
-    mat = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.15), rng.uniform(0.18, 0.50)))
+    brightness, warmth = _draw(rng, 0.55, 0.85, heldout), rng.uniform(-0.05, 0.05)
+    ambient = np.full(3, _draw(rng, 0.24, 0.40, heldout))
+    table = np.array(colorsys.hsv_to_rgb(rng.random(), _draw(rng, 0.0, 0.18, heldout), rng.uniform(0.35, 0.80)))
+    mat = np.array(colorsys.hsv_to_rgb(rng.random(), _draw(rng, 0.0, 0.15, heldout), rng.uniform(0.18, 0.50)))
     iris = np.array(colorsys.hsv_to_rgb(rng.uniform(0.06, 0.12), rng.uniform(0.2, 0.45), rng.uniform(0.2, 0.4)))
     n = scene.DISTRACTORS
     # One in each sector around the phantom, so that they do not stand in each other.
@@ -114,7 +133,7 @@ def draw_layout(seed: int, randomisation: Randomisation = "train") -> Layout:
     )
     yaw = rng.uniform(0.0, 2.0 * math.pi, n)
     rgb = np.asarray(DISTRACTOR_RGB)[rng.integers(0, len(DISTRACTOR_RGB), n)]
-    shift = rng.uniform(-HELDOUT_CAMERA_SHIFT_M, HELDOUT_CAMERA_SHIFT_M, (2, 3)) * (randomisation == "heldout")
+    shift = rng.uniform(-HELDOUT_CAMERA_SHIFT_M, HELDOUT_CAMERA_SHIFT_M, (2, 3)) * heldout
     return Layout(
         seed=int(seed),
         randomisation=randomisation,

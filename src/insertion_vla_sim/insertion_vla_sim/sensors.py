@@ -17,6 +17,7 @@ RAW_PER_NEWTON = 1.2
 FORCE_NOISE_N = 0.02
 DRIFT_N_PER_SQRT_S = 0.0015
 MAX_TREND_N_PER_S = 0.0005
+HELDOUT_NOISIER = 1.5  # noise and drift of the held-out scenes over those that training sees
 
 ALINE_BINS = 1025
 ALINE_RANGE_M = 0.005
@@ -70,7 +71,13 @@ class ForceSensor:
     def __init__(self, world: World, seed: int) -> None:
         self._world = world
         self._rng = np.random.default_rng([seed, 650])
-        self._trend_n = self._rng.uniform(-MAX_TREND_N_PER_S, MAX_TREND_N_PER_S) / scene.SAMPLE_RATE_HZ
+        louder = HELDOUT_NOISIER if world.randomisation == "heldout" else 1.0
+        self._noise_n, self._walk_n = (
+            louder * FORCE_NOISE_N,
+            louder * DRIFT_N_PER_SQRT_S / np.sqrt(scene.SAMPLE_RATE_HZ),
+        )
+        trend_n = louder * MAX_TREND_N_PER_S
+        self._trend_n = self._rng.uniform(-trend_n, trend_n) / scene.SAMPLE_RATE_HZ
         self._drift_n = 0.0
         # Speckle is drawn once; every A-line is another stretch of it.
         speckle = self._rng.rayleigh(62.0, _SPECKLE_LENGTH) - 28.0 + self._rng.normal(0.0, 6.0, _SPECKLE_LENGTH)
@@ -96,9 +103,9 @@ class ForceSensor:
         return np.float32(BASELINE_RAW + RAW_PER_NEWTON * force_n), aline
 
     def _draw_block(self) -> None:
-        walk = self._rng.normal(self._trend_n, DRIFT_N_PER_SQRT_S / np.sqrt(scene.SAMPLE_RATE_HZ), _BLOCK)
+        walk = self._rng.normal(self._trend_n, self._walk_n, _BLOCK)
         drift = self._drift_n + np.cumsum(walk)
         self._drift_n = float(drift[-1])
-        self._offset_n = (drift + self._rng.normal(0.0, FORCE_NOISE_N, _BLOCK)).tolist()
+        self._offset_n = (drift + self._rng.normal(0.0, self._noise_n, _BLOCK)).tolist()
         self._start = self._rng.integers(0, _SPECKLE_LENGTH - ALINE_BINS, _BLOCK).tolist()
         self._next = 0

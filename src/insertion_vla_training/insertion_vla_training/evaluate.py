@@ -13,14 +13,17 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from insertion_vla_core.revision import git_revision
 from insertion_vla_policy.run_options import RunOptions
 from insertion_vla_sim.config import find_config
 from insertion_vla_sim.randomise import RANDOMISATIONS
+from insertion_vla_sim.scene import VIEWS
 
 from insertion_vla_training.cli.progress import Progress
 from insertion_vla_training.cli.verb import Parser, run_verb
+from insertion_vla_training.evaluation.hardships import Told, Touch
 from insertion_vla_training.evaluation.pool import evaluate
 from insertion_vla_training.evaluation.report import PAGE, write_report
 from insertion_vla_training.evaluation.results import ResultsFile
@@ -71,6 +74,9 @@ def _settings(given: argparse.Namespace) -> Settings:
         options=RunOptions(steps=given.steps),
         inference_delay_s=given.delay_ms * 1e-3,
         feature_age_s=given.feature_age_ms * 1e-3,
+        touch=given.touch,
+        told=given.told,
+        covered=given.covered,
     )
 
 
@@ -93,6 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=10, help="of a diffusion expert's sampling (10)")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="added to the inference delay [ms] (0)")
     parser.add_argument("--feature-age-ms", type=float, default=0.0, help="added to the age of features [ms] (0)")
+    parser.add_argument("--touch", choices=get_args(Touch), default="own", help="force and A-line that it feels (own)")
+    parser.add_argument("--told", choices=get_args(Told), default="named", help="trocar that it is told (named)")
+    parser.add_argument("--covered", choices=("", *VIEWS), default="", help="a view with a cap on its lens (none)")
     parser.add_argument("--time-limit-s", type=float, default=60.0, help="longest episode [s] (60)")
     parser.add_argument(
         "--experts", type=Path, help="folder of the expert's paths, to share between runs (OUT/experts)"

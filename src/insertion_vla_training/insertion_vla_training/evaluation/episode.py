@@ -12,16 +12,26 @@ import numpy as np
 from insertion_vla_core.contract import Contract, load_contract
 from insertion_vla_core.limits import Limits, load_limits
 from insertion_vla_sim.lockstep import Lockstep
+from insertion_vla_sim.randomise import draw_layout
 from insertion_vla_sim.render import make_renderer
 from insertion_vla_sim.truth import CONTACT_FORCE_N
 
 from insertion_vla_training.collecting.cameras import JpegCameras
+from insertion_vla_training.evaluation.hardships import (
+    CoveredView,
+    Delay,
+    NumbedPolicy,
+    OtherEpisode,
+    Recorder,
+    told_sentence,
+)
 from insertion_vla_training.evaluation.measures import path_error, sparc
 from insertion_vla_training.evaluation.outcome import SUCCESS, outcome_of
 from insertion_vla_training.evaluation.player import Loaded, TimedBackbone, TimedPolicy, load_player
 from insertion_vla_training.evaluation.settings import Settings
 from insertion_vla_training.evaluation.trace import Trace, Tracer, load_trace
 
+OTHER_SEEDS = 1_000_000
 LOOK_EVERY = 13  # samples between two looks at where the tip is (50 Hz), and whether to stop
 
 
@@ -119,19 +129,22 @@ def play_episode(
     settings, player, tracer = bench.settings, bench.player, Tracer()
     backbone = TimedBackbone(player.backbone) if player.backbone else None
     cameras = JpegCameras(make_renderer(backend="rays"), seed) if backbone else None
+    colour = draw_layout(seed, settings.randomisation).target
     play = Lockstep(
         seed,
         limits=bench.limits,
         contract=bench.contract,
         policy=player.expert,
         backbone=backbone,
-        renderer=cameras,
+        renderer=CoveredView(cameras, settings.covered) if cameras and settings.covered else cameras,
         randomisation=settings.randomisation,
         timing=settings.timing,
         time_limit_s=settings.time_limit_s,
         views=player.views,
         listener=tracer,
+        instruction=told_sentence(settings.told, colour),
     )
+    play.policy = _numbed(play.policy, seed, bench, stop)
     play.policy = policy = TimedPolicy(play.policy, settings.diversity_samples if player.draws else 0)
     force_n, wrong = _play(play, stop)
     episode = play.run()
@@ -182,6 +195,19 @@ def _play(play: Lockstep, stop: Callable[[], bool]) -> tuple[np.ndarray, str | N
         force_n.append(play.world.axial_force_n)
         steps += 1
     return np.array(force_n), wrong or play.world.truth(play.colour).wrong_trocar()
+
+
+def _numbed(policy: Any, seed: int, bench: Bench, stop: Callable[[], bool]) -> Any:
+    """The policy with the sense of touch that the settings give it."""
+    if bench.settings.touch == "own":
+        return policy
+    if bench.settings.touch == "delayed":
+        return NumbedPolicy(policy, Delay())
+    # Of the expert on a scene that is in no evaluation.
+    play = Lockstep(seed + OTHER_SEEDS, limits=bench.limits, contract=bench.contract)
+    play.policy = recorder = Recorder(play.policy)
+    _play(play, stop)
+    return NumbedPolicy(policy, OtherEpisode(recorder.felt))
 
 
 def _expert_trace(seed: int, bench: Bench, experts: Path, stop: Callable[[], bool]) -> Trace:

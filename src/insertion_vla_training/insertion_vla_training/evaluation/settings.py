@@ -13,6 +13,8 @@ from insertion_vla_policy.run_options import RunOptions
 from insertion_vla_sim.lockstep_parts import LIKE_THE_GRAPH, Timing
 from insertion_vla_sim.randomise import Randomisation
 
+from insertion_vla_training.evaluation.hardships import Told, Touch
+
 SCRIPTED = "scripted"
 FIRST_SEED, LAST_SEED = 500_000, 999_999  # kept for evaluation; training collects below
 
@@ -29,6 +31,9 @@ class Settings:
         options: how a checkpoint is run.
         inference_delay_s: added to the delay that chunks have in the graph.
         feature_age_s: added to the delay that features have in the graph.
+        touch: "own", that of another episode ("shuffled"), or half a second old ("delayed"); the gate's is true.
+        told: the sentence names the target ("named"), another trocar ("wrong"), or nothing ("empty").
+        covered: a view whose pictures are black; "" for none.
         diversity_samples: drawn of one observation for the action diversity of a policy that draws; 0: none.
     """
 
@@ -39,6 +44,9 @@ class Settings:
     options: RunOptions = field(default_factory=RunOptions)
     inference_delay_s: float = 0.0
     feature_age_s: float = 0.0
+    touch: Touch = "own"
+    told: Told = "named"
+    covered: str = ""
     diversity_samples: int = 8
 
     @property
@@ -75,6 +83,9 @@ class Settings:
             "options": self.options.model_dump(mode="json"),
             "inference_delay_s": self.inference_delay_s,
             "feature_age_s": self.feature_age_s,
+            "touch": self.touch,
+            "told": self.told,
+            "covered": self.covered,
             "diversity_samples": self.diversity_samples,
             **{path.name: file_hash(path) for path in files},
         }

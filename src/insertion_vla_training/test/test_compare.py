@@ -1,0 +1,82 @@
+"""`compare`: paired figures against ones worked out by hand, and the report as its reader sees it."""
+
+import csv
+import json
+
+import pytest
+from browser import open_page
+from insertion_vla_training.evaluation.hardships import told_sentence
+from insertion_vla_training.evaluation.pairs import bootstrap, mcnemar
+from insertion_vla_training.evaluation.variants import short_names
+
+from insertion_vla_training import compare
+
+
+def test_mcnemar_is_the_binomial_of_the_pairs_that_differ():
+    first = [True] * 6 + [False] + [True] * 20
+    second = [False] * 6 + [True] + [True] * 20
+    found = mcnemar(first, second)
+    assert (found.only_first, found.only_second) == (6, 1)
+    assert found.p_value == pytest.approx(2 * (1 + 7) / 2**7)
+    assert mcnemar([True, False], [True, False]).p_value == 1.0
+    with pytest.raises(ValueError, match="same seeds"):
+        mcnemar([True], [])
+
+
+def test_the_bootstrap_of_pairs_keeps_what_is_common_to_both_out():
+    common = [0.0, 10.0, 20.0, 30.0] * 10
+    mean, low, high = bootstrap([value + 1.0 for value in common], common)
+    assert mean == low == high == pytest.approx(1.0)
+    mean, low, high = bootstrap([1.0] * 10 + [0.0] * 10, [0.0] * 20)
+    assert mean == 0.5 and 0.2 < low < 0.4 and 0.6 < high < 0.8
+
+
+def test_policies_are_called_by_what_tells_them_apart():
+    assert short_names(["a/run/best", "b/run/best", "visual_servo"]) == ["a/run/best", "b/run/best", "visual_servo"]
+    assert short_names(["models/diffusion", "models/regression"]) == ["diffusion", "regression"]
+
+
+def test_the_wrong_instruction_names_another_trocar():
+    assert {told_sentence("wrong", colour) for colour in ("red", "green", "blue")} == {
+        told_sentence("named", colour) for colour in ("red", "green", "blue")
+    }
+    assert told_sentence("wrong", "red") != told_sentence("named", "red") and told_sentence("empty", "red") == ""
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    out = tmp_path_factory.mktemp("compared")
+    words = ["scripted", "--sweeps", "touch", "--episodes", "1", "--seed", "500002", "--jobs", "1", "--out", str(out)]
+    assert compare.main(words) == 0
+    return out, words
+
+
+def test_touch_of_another_episode_is_felt_and_reported(compared, tmp_path, capsys):
+    out, words = compared
+    rows = json.loads((out / "comparison.json").read_text())["rows"]
+    own, shuffled, delayed = rows
+    assert own["success"]["count"] == 1 and own["peak_force_n"] < 0.3
+    # It stops when the other episode's needle touched, or pushes on.
+    assert shuffled["success"]["count"] == 0 or shuffled["peak_force_n"] > 2 * own["peak_force_n"]
+    assert delayed["peak_force_n"] > own["peak_force_n"]
+    assert [row["value"] for row in csv.DictReader((out / "comparison.csv").open())] == ["", "shuffled", "delayed"]
+    page = open_page(out / "index.html", tmp_path)
+    assert page.problems() == [] and "comparison.png" in [source for source, _ in page.pictures]
+    assert "Force and A-line" in page.text
+    kept = (out / "scripted_touch_shuffled" / "episodes.jsonl").read_bytes()
+    assert compare.main(words) == 0  # goes on where it was: nothing is left to play
+    assert (out / "scripted_touch_shuffled" / "episodes.jsonl").read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["scripted", "--sweeps", "speed"], "got 'speed'"),
+        (["scripted", "--seed", "3"], "which training never uses"),
+        (["scripted", "scripted"], "name each once"),
+        (["no_such_policy"], "no_such_policy"),
+    ],
+)
+def test_wrong_words_are_refused_in_a_sentence(words, said, tmp_path, capsys):
+    assert compare.main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
