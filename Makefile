@@ -6,13 +6,14 @@ ARGS ?=
 ROOT := $(shell cd -- "$$(dirname -- "$$(printf '%s' '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
 IN_WORKSPACE := cd "$(ROOT)" && source setup.bash &&
 
-.PHONY: help setup setup-demo demo data-demo train-smoke test lint bench trials clean
+.PHONY: help setup setup-demo demo data-demo train-smoke train-demo test lint bench trials clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    a simulated arm inserts the needle (ARGS=\"seed:=7 instruction:='insert the needle into the green trocar'\")"
 	@echo "make data-demo  20 simulated episodes to a data set: collect, preprocess, inspect, cache, export"
 	@echo "make train-smoke  a small store, both experts trained briefly, validated, and run in the graph"
+	@echo "make train-demo  the shipped policies from nothing: collect, train, compare (goes on where it was stopped)"
 	@echo "make test    lint, type check and every test, as CI runs them"
 	@echo "make bench   rates, latencies, CPU and memory of the running graph: table, JSON and PNG under bench/"
 	@echo "make trials  success rate over many seeds through the full graph (ARGS=\"seeds:=50\")"
@@ -36,6 +37,9 @@ data-demo: setup
 
 train-smoke: setup
 	@$(IN_WORKSPACE) exec python tools/train_smoke.py $(ARGS)
+
+train-demo: setup
+	@$(IN_WORKSPACE) exec python tools/train_demo.py $(ARGS)
 
 test: setup
 	@$(IN_WORKSPACE) exec python tools/run_tests.py $(ARGS)

@@ -8,13 +8,10 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from demo_steps import Steps, megabytes, play, require
 from insertion_vla_core.recording_index import read_index
 from insertion_vla_training.stores.store import Store
 
@@ -22,27 +19,14 @@ ROOT = Path(__file__).resolve().parent.parent
 VARIETY = ("--aim-error-mm", "1", "--start-spread-deg", "3", "--disturbance", "0.2")
 BACKBONE = "visual_servo"
 LEAST_SUCCESS = 0.9
-TAIL_LINES = 15
 
 
-class StepFailed(Exception):
-    """A step did not do what it should; the sentence says what to do."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command took."""
-
-    elapsed_s: float
-    cpu_s: float
-
-
-class Demo:
+class Demo(Steps):
     """The steps, in a folder of their own."""
 
     def __init__(self, folder: Path, episodes: int, jobs: int) -> None:
         self.bags, self.store, self.report, self.lerobot = (folder / n for n in ("bags", "store", "report", "lerobot"))
-        self.log = folder / "data-demo.log"
+        super().__init__(folder / "data-demo.log")
         self.episodes, self.jobs = episodes, str(jobs)
 
     def collect(self) -> str:
@@ -99,36 +83,6 @@ class Demo:
             f"{info['fps']} Hz, {megabytes(self.lerobot)}"
         )
 
-    def run(self, verb: str, *words: object) -> Done:
-        """Run a verb with its output in the log; its progress stays on the screen."""
-        command = [sys.executable, "-m", f"insertion_vla_training.{verb}", *map(str, words)]
-        started_s, before = time.monotonic(), os.times()
-        with self.log.open("a") as log:
-            log.write(f"$ {verb} {' '.join(map(str, words))}\n")
-            log.flush()
-            offset = log.tell()
-            interactive = sys.stderr.isatty()
-            code = subprocess.call(command, stdout=log, stderr=None if interactive else log)
-        after = os.times()
-        if code:
-            tail = "\n    ".join(self.log.read_text()[offset:].strip().splitlines()[-TAIL_LINES:])
-            raise StepFailed(
-                f"{verb} ended with code {code}; its last words are below, all of them in {self.log}\n    {tail}"
-            )
-        cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-        return Done(time.monotonic() - started_s, cpu_s)
-
-
-def require(held: bool, otherwise: str) -> None:
-    """Raises StepFailed unless a check holds."""
-    if not held:
-        raise StepFailed(f"{otherwise}; see the log")
-
-
-def megabytes(folder: Path) -> str:
-    """Size of what is in a folder."""
-    return f"{sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e6:.1f} MB"
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -140,21 +94,7 @@ def main() -> int:
         shutil.rmtree(given.folder)
     given.folder.mkdir(parents=True)
     demo = Demo(given.folder, given.episodes, given.jobs)
-    steps: list[Callable[[], str]] = [demo.collect, demo.preprocess, demo.inspect, demo.cache, demo.export]
-    started_s = time.monotonic()
-    for step in steps:
-        step_s = time.monotonic()
-        try:
-            words = step()
-        except (StepFailed, OSError, ValueError, KeyError) as error:
-            print(f"{step.__name__:10s} FAILED: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print(f"{step.__name__:10s} interrupted", file=sys.stderr)
-            return 130
-        print(f"{step.__name__:10s} {words} ({time.monotonic() - step_s:.0f} s)", flush=True)
-    print(f"every check holds: {given.folder} in {time.monotonic() - started_s:.0f} s", flush=True)
-    return 0
+    return play([demo.collect, demo.preprocess, demo.inspect, demo.cache, demo.export], given.folder)
 
 
 if __name__ == "__main__":

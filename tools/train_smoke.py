@@ -13,10 +13,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from demo_steps import Steps, play, require
 from insertion_vla_core.recording_index import read_index
 from insertion_vla_policy.policy import Policy
 from insertion_vla_policy.registry import load_backbone
@@ -30,18 +30,14 @@ VARIETY = ("--aim-error-mm", "1", "--start-spread-deg", "3")
 TINY_VL = ("--sets", "200", "--validate", "10", "--steps", "60", "--batch", "16")
 TRAIN = ("--model.size", "nano", "--optim.batch-size", "32", "--optim.lr", "1e-3", "--optim.ema-decay", "0.98")
 TRAIN += ("--data.ages", "uniform", "--validation.samples", "256", "--validation.draws", "4", "--log.every", "20")
-TAIL_LINES = 15
 
 
-class StepFailed(Exception):
-    """A step did not do what it should; the sentence says what to do."""
-
-
-class Smoke:
+class Smoke(Steps):
     """The steps, in a folder of their own."""
 
     def __init__(self, folder: Path, given: argparse.Namespace) -> None:
-        self.folder, self.log = folder, folder / "train-smoke.log"
+        super().__init__(folder / "train-smoke.log")
+        self.folder = folder
         self.bags, self.store, self.tiny = folder / "bags", folder / "store", folder / "tiny_vl"
         self.episodes, self.steps, self.jobs = given.episodes, given.steps, str(given.jobs)
 
@@ -79,7 +75,7 @@ class Smoke:
     def cache(self) -> str:
         """Its features of every image set, and the proof that they are enough."""
         self.run("cache", "build", self.store, "--backbone", self.tiny)
-        text = self.run("cache", "verify", self.store, "--ages", "uniform")
+        text = self.run("cache", "verify", self.store, "--ages", "uniform").text
         return text.strip().splitlines()[-1].split(": ", 1)[1]
 
     def train(self) -> str:
@@ -159,36 +155,13 @@ class Smoke:
                 "--log",
                 log,
             ]
-            text = self.call([str(word) for word in command], f"live_policy {expert}")
+            text = self.call([str(word) for word in command], f"live_policy {expert}").text
             found = json.loads(text.strip().splitlines()[-1])
             said.append(
                 f"{expert} {found['rate_hz']:.2f} Hz (interval p99 {found['interval_p99_ms']:.0f} ms, inference p50 "
                 f"{found['inference_p50_ms']:.1f} ms, p99 {found['inference_p99_ms']:.1f} ms)"
             )
         return "; ".join(said)
-
-    def run(self, verb: str, *words: object, codes: tuple[int, ...] = (0,)) -> str:
-        """Run a verb; its output."""
-        return self.call([sys.executable, "-m", f"insertion_vla_training.{verb}", *map(str, words)], verb, codes)
-
-    def call(self, command: list[str], name: str, codes: tuple[int, ...] = (0,)) -> str:
-        """Run a command with its output in the log; raises StepFailed for other exit codes than these."""
-        result = subprocess.run(command, capture_output=True, text=True)
-        with self.log.open("a") as log:
-            log.write(f"$ {' '.join(command[1:])}\n{result.stderr}{result.stdout}")
-        if result.returncode not in codes:
-            tail = "\n    ".join((result.stderr + result.stdout).strip().splitlines()[-TAIL_LINES:])
-            raise StepFailed(
-                f"{name} ended with code {result.returncode}; its last words are below, all of them in {self.log}\n    "
-                f"{tail}"
-            )
-        return result.stdout
-
-
-def require(held: bool, otherwise: str) -> None:
-    """Raises StepFailed unless a check holds."""
-    if not held:
-        raise StepFailed(f"{otherwise}; see the log")
 
 
 def main() -> int:
@@ -206,20 +179,7 @@ def main() -> int:
     smoke = Smoke(given.folder, given)
     steps: list[Callable[[], str]] = [smoke.collect, smoke.preprocess, smoke.tiny_vl, smoke.cache, smoke.train]
     steps += [smoke.validate, smoke.load] + ([] if given.no_live else [smoke.live])
-    started_s = time.monotonic()
-    for step in steps:
-        step_s = time.monotonic()
-        try:
-            words = step()
-        except (StepFailed, OSError, ValueError, KeyError) as error:
-            print(f"{step.__name__:10s} FAILED: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print(f"{step.__name__:10s} interrupted", file=sys.stderr)
-            return 130
-        print(f"{step.__name__:10s} {words} ({time.monotonic() - step_s:.0f} s)", flush=True)
-    print(f"every check holds: {given.folder} in {time.monotonic() - started_s:.0f} s", flush=True)
-    return 0
+    return play(steps, given.folder)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,13 @@ ARGUMENTS = {
     "seeds": "50",
     "first_seed": "1000",
     "policy": "visual_servo",
+    "randomisation": "train",
     "timeout": "90",
     "host": "",
     "output": "",
 }
 RUNS = Path("runs")
+RANDOMISATIONS = ("train", "heldout")  # of the simulation
 ACTIVE_TIMEOUT_S = 90.0
 SETTLE_S = 1.0
 TARE_WINDOW_S = 1.1
@@ -43,7 +45,8 @@ def main() -> int:
         first, number = check.seed(given["first_seed"]), check.count("seeds", given["seeds"])
         timeout_s = check.seconds("timeout", given["timeout"])
         RUNS.mkdir(exist_ok=True)
-        output = Path(given["output"] or RUNS / f"trials-{given['policy']}.jsonl").absolute()
+        output = Path(given["output"] or RUNS / f"trials-{Path(given['policy']).name}.jsonl").absolute()
+        check.one_of("randomisation", given["randomisation"], RANDOMISATIONS)
         done = load(output, given["policy"])
         host = check.loopback(given["host"]) if given["host"] else free_host()
         os.environ.setdefault("ROS_DOMAIN_ID", str(free_domain()))
@@ -63,7 +66,7 @@ def main() -> int:
         arguments = {"policy": given["policy"], "seed": str(todo[0]), "host": host, "status": "false"}
         stack = StackProcess(arguments, log, line.print)
         try:
-            _run_all(todo, given["policy"], timeout_s, host, stack, line, interrupted, output)
+            _run_all(todo, given["policy"], given["randomisation"], timeout_s, host, stack, line, interrupted, output)
         finally:
             stack.stop()
             line.close()
@@ -75,6 +78,7 @@ def main() -> int:
 def _run_all(
     todo: list[int],
     policy: str,
+    randomisation: str,
     timeout_s: float,
     host: str,
     stack: StackProcess,
@@ -90,7 +94,7 @@ def _run_all(
         client.wait_active(ACTIVE_TIMEOUT_S)
         admin = SimAdmin(host)
         for index, seed in enumerate(todo, 1):
-            trial = run_seed(seed, policy, timeout_s, client, admin)
+            trial = run_seed(seed, policy, timeout_s, client, admin, randomisation)
             append(output, trial)
             left_s = (time.monotonic() - started_s) / index * (len(todo) - index)
             line.print(

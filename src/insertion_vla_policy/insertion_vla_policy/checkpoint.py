@@ -204,6 +204,7 @@ def _check_contract(config: CheckpointConfig, contract: Contract, folder: Path) 
         history_s=(spec.history_rows + 0.5) / steps_hz,
         history_hz=steps_hz,
         surface=spec.history_surface_rows > 0,
+        target=spec.target,
     )
     wrong = [
         f"{name} is {value} against {getattr(given, name)}"

@@ -24,15 +24,21 @@ from insertion_vla_sim.scene import VIEWS
 from insertion_vla_training.cli.progress import Progress
 from insertion_vla_training.cli.verb import Parser, run_verb
 from insertion_vla_training.evaluation.hardships import Told, Touch
+from insertion_vla_training.evaluation.live import live_report, play_live
 from insertion_vla_training.evaluation.pool import evaluate
 from insertion_vla_training.evaluation.report import PAGE, write_report
-from insertion_vla_training.evaluation.results import ResultsFile
+from insertion_vla_training.evaluation.results import EPISODES, ResultsFile, read_results
 from insertion_vla_training.evaluation.settings import FIRST_SEED, LAST_SEED, SCRIPTED, Settings
 from insertion_vla_training.evaluation.summary import lines
 
 
 def _work(given: argparse.Namespace) -> int:
     settings, seeds = _settings(given), range(given.seed, given.seed + given.episodes)
+    if given.live:
+        trials = play_live(settings, seeds, given.out)
+        there = read_results(given.out)[1] if (given.out / EPISODES).exists() else []
+        print("\n".join(live_report(trials, there, given.out)))
+        return 0
     started_s, used_s = time.monotonic(), _cpu_s()
     with ResultsFile(given.out, settings.identity()) as file:
         todo = [seed for seed in seeds if seed not in file.results]
@@ -99,6 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=10, help="of a diffusion expert's sampling (10)")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="added to the inference delay [ms] (0)")
     parser.add_argument("--feature-age-ms", type=float, default=0.0, help="added to the age of features [ms] (0)")
+    parser.add_argument(
+        "--live", action="store_true", help="in real time through the full ROS graph, beside the results in OUT"
+    )
     parser.add_argument("--touch", choices=get_args(Touch), default="own", help="force and A-line that it feels (own)")
     parser.add_argument("--told", choices=get_args(Told), default="named", help="trocar that it is told (named)")
     parser.add_argument("--covered", choices=("", *VIEWS), default="", help="a view with a cap on its lens (none)")

@@ -6,6 +6,7 @@ import json
 import pytest
 from browser import open_page
 from insertion_vla_training.evaluation.hardships import told_sentence
+from insertion_vla_training.evaluation.live import live_report
 from insertion_vla_training.evaluation.pairs import bootstrap, mcnemar
 from insertion_vla_training.evaluation.variants import short_names
 
@@ -80,3 +81,13 @@ def test_touch_of_another_episode_is_felt_and_reported(compared, tmp_path, capsy
 def test_wrong_words_are_refused_in_a_sentence(words, said, tmp_path, capsys):
     assert compare.main([*words, "--out", str(tmp_path / "out")]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_live_and_lock_step_are_set_side_by_side(tmp_path):
+    trials = {
+        500000 + at: {"task_success": True, "truth_success": at > 0, "action_rate_hz": 10.0, "seed": 500000 + at}
+        for at in range(10)
+    }
+    said = live_report(trials, [], tmp_path)
+    assert said == ["live success 9 of 10: 90.0 % (59.6 to 98.2 %)", "action rate 10.00 to 10.00 Hz"]
+    assert json.loads((tmp_path / "live.json").read_text())["live"]["count"] == 9
