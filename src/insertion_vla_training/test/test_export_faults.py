@@ -4,12 +4,15 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pyarrow.parquet as pq
 import pytest
 from episode_rig import messages, write_episode
 from export_rig import make_store, two_episodes, with_pictures
 from insertion_vla_training.export import main
+from insertion_vla_training.exporters.target import new_folder
 from insertion_vla_training.import_ import main as import_main
 from legacy_rig import write_moveit
 
@@ -35,6 +38,26 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, store, form):
     assert full.returncode == 2, full.stderr
     assert "no space left for the export" in full.stderr and "run the same command again" in full.stderr
     assert "Traceback" not in full.stderr and not list(tmp_path.iterdir())
+
+
+def test_a_write_that_was_under_way_when_the_export_failed_leaves_nothing(tmp_path):
+    failed, late = threading.Event(), tmp_path / ".out.part" / "data" / "0"
+
+    def write_late():
+        failed.wait(10)
+        while late.parent.exists():  # as a thread of Zarr may: in the middle of the removal, and after it
+            time.sleep(0.001)
+        late.parent.mkdir(parents=True)
+        late.write_bytes(b"late")
+
+    writer = threading.Thread(target=write_late)
+    with pytest.raises(OSError, match="disk full"), new_folder(tmp_path / "out") as folder:
+        (folder / "data").mkdir()
+        writer.start()
+        failed.set()
+        raise OSError("disk full")
+    writer.join(10)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_killed_export_leaves_nothing_that_looks_whole(tmp_path, store):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+REMOVALS = 20
+SETTLE_S = 0.1
 
 
 @contextmanager
@@ -27,8 +31,18 @@ def new_folder(target: Path) -> Iterator[Path]:
         yield partial
         _sync(partial)
         partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def _remove(folder: Path) -> None:
+    """Until it stays away: Zarr writes on threads of its own, and after an error one may still make a file."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(SETTLE_S)
+        if not folder.exists():
+            return
 
 
 def _sync(folder: Path) -> None:
