@@ -16,6 +16,7 @@ VERBS = (
     "validate",
     "evaluate",
     "compare",
+    "profile",
 )
 MODULES = {"import": "import_"}  # a word of Python
 

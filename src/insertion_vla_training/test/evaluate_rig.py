@@ -16,13 +16,13 @@ from insertion_vla_sim.config import find_config
 VIEWS, TOKENS, DIM = ("front", "side", "hand"), 6, 8
 
 
-def diffusion_checkpoint(folder: Path) -> Path:
-    """An untrained diffusion policy on the key points of three views; its chunks are noise of about a millimetre."""
+def diffusion_checkpoint(folder: Path, expert: str = "diffusion") -> Path:
+    """An untrained policy on the key points of three views; its chunks are noise of about a millimetre."""
     config = find_config()
     contract = config / "contracts" / "insertion.yaml"
     torch.manual_seed(0)
     spec = input_spec(load_contract(contract), TOKENS, DIM)
-    vla = VlaConfig(expert="diffusion", fusion="concat", inputs=spec, decoder=DecoderConfig(size="nano"))
+    vla = VlaConfig(expert=expert, fusion="concat", inputs=spec, decoder=DecoderConfig(size="nano"))
     backbone = load_backbone("visual_servo", config / "calibration" / "sim.yaml")
     reference = BackboneRef(
         name="color_keypoints", model_id=backbone.model_id, model_hash=backbone.model_hash, views=VIEWS
