@@ -1,5 +1,6 @@
 """Policies by name or folder. Each half is imported only when it is asked for: a process loads what it runs."""
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -19,18 +20,38 @@ _POLICIES: dict[str, tuple[str, str]] = {
         "insertion_vla_policy.experts.visual_servo:VisualServo",
     ),
 }
+# Trained ones that come with the project, each a checkpoint in a folder of its name; the first is the default.
+SHIPPED = ("diffusion", "regression")
 # Backbones that need no weights; those of a folder say themselves which one they are.
 _WEIGHTLESS = {"color_keypoints": _POLICIES["visual_servo"][0]}
 
 
 def policy_names() -> list[str]:
     """Names that `load_policy` knows besides folders."""
-    return sorted(_POLICIES)
+    return [*SHIPPED, *sorted(_POLICIES)]
 
 
-def is_folder(policy: str | Path) -> bool:
-    """Whether a policy is given as the path of a folder and not by name."""
-    return str(policy) not in _POLICIES and ("/" in str(policy) or Path(policy).is_dir())
+def checkpoint_folder(policy: str | Path) -> Path | None:
+    """Folder of a policy that has one: given as a path, or by the name of one that is shipped; None for other names.
+
+    Raises:
+        ValueError: the shipped policies are not there.
+    """
+    if str(policy) in SHIPPED:
+        return _shipped(str(policy))
+    given_as_path = str(policy) not in _POLICIES and ("/" in str(policy) or Path(policy).is_dir())
+    return Path(policy).expanduser() if given_as_path else None
+
+
+def _shipped(name: str) -> Path:
+    """In the source tree that this file belongs to, else where the package is installed."""
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
+    places = [parent / "models" for parent in Path(__file__).resolve().parents]
+    places += [Path(prefix) / "share" / "insertion_vla_policy" / "models" for prefix in prefixes]
+    for place in places:
+        if (place / name / CONFIG).is_file():
+            return place / name
+    raise ValueError(f"expected the policy '{name}' in a folder models/, found none: install the whole project again")
 
 
 def load_backbone(policy: str | Path, calibration: str | Path) -> Backbone:
@@ -43,9 +64,9 @@ def load_backbone(policy: str | Path, calibration: str | Path) -> Backbone:
     Raises:
         ValueError: no such name or folder, or the backbone is another one than that of the training.
     """
-    if not is_folder(policy):
+    folder = checkpoint_folder(policy)
+    if folder is None:
         return _factory(_known(str(policy))[0])(calibration)
-    folder = Path(policy).expanduser()
     if not _is_checkpoint(folder):
         return _folder_backbone(folder)
     wanted = load_config(folder).backbone
@@ -81,11 +102,12 @@ def load_expert(
     Raises:
         ValueError: no such name, or the checkpoint cannot be used; what to do is in the sentence.
     """
-    if not is_folder(policy):
+    folder = checkpoint_folder(policy)
+    if folder is None:
         return _factory(_known(str(policy))[1])(calibration)
     from insertion_vla_policy.policy import Policy  # torch
 
-    return Policy.load(policy, options, contract, calibration)
+    return Policy.load(folder, options, contract, calibration)
 
 
 def load_policy(policy: str | Path, calibration: str | Path) -> tuple[Backbone, Expert]:
@@ -95,9 +117,10 @@ def load_policy(policy: str | Path, calibration: str | Path) -> tuple[Backbone, 
 
 def backbone_views(policy: str | Path) -> tuple[str, ...]:
     """The views, in order, that the backbone of a checkpoint was trained with; empty where that is not known."""
-    if not is_folder(policy) or not _is_checkpoint(Path(policy).expanduser()):
+    folder = checkpoint_folder(policy)
+    if folder is None or not _is_checkpoint(folder):
         return ()
-    backbone = load_config(policy).backbone
+    backbone = load_config(folder).backbone
     return backbone.views if backbone else ()
 
 

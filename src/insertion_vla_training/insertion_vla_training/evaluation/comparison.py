@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from insertion_vla_policy.checkpoint_config import load_config
-from insertion_vla_policy.registry import is_folder
+from insertion_vla_policy.registry import checkpoint_folder
 from insertion_vla_sim.render import make_renderer
 
 from insertion_vla_training.evaluation.episode import Result
@@ -116,7 +116,8 @@ def _pair(first: Played, second: Played) -> dict[str, Any]:
 
 def _training(policy: str) -> dict[str, Any]:
     """What the checkpoint says of its training; nothing for a policy that was not trained."""
-    return dict(load_config(policy).training) if is_folder(policy) else {}
+    folder = checkpoint_folder(policy)
+    return dict(load_config(folder).training) if folder else {}
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from insertion_vla_core.contract import Contract
 from insertion_vla_core.observation import Observation
 from insertion_vla_policy.checkpoint_config import load_config
 from insertion_vla_policy.protocol import Backbone, Expert, Features
-from insertion_vla_policy.registry import backbone_views, is_folder, limit_threads, load_backbone, load_expert
+from insertion_vla_policy.registry import backbone_views, checkpoint_folder, limit_threads, load_backbone, load_expert
 
 from insertion_vla_training.evaluation.settings import SCRIPTED, Settings
 
@@ -44,7 +44,8 @@ def load_player(settings: Settings, contract: Contract) -> Loaded:
     views = backbone_views(settings.policy) or tuple(image.topic.split("/")[0] for image in contract.images)
     if settings.policy == SCRIPTED:
         return Loaded(None, None, views)
-    config = load_config(settings.policy) if is_folder(settings.policy) else None
+    folder = checkpoint_folder(settings.policy)
+    config = load_config(folder) if folder else None
     expert = load_expert(settings.policy, settings.calibration, contract, settings.options)
     blind = config is not None and config.backbone is None
     backbone = None if blind else load_backbone(settings.policy, settings.calibration)

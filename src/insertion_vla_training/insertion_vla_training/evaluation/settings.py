@@ -8,7 +8,7 @@ from typing import Any
 
 from insertion_vla_policy.checkpoint_config import load_config
 from insertion_vla_policy.model_card import file_hash
-from insertion_vla_policy.registry import is_folder, policy_names
+from insertion_vla_policy.registry import checkpoint_folder, policy_names
 from insertion_vla_policy.run_options import RunOptions
 from insertion_vla_sim.lockstep_parts import LIKE_THE_GRAPH, Timing
 from insertion_vla_sim.randomise import Randomisation
@@ -99,9 +99,9 @@ def weights_hash(policy: str) -> str:
     """
     if policy == SCRIPTED:
         return ""
-    if is_folder(policy):
-        load_config(policy)  # says what is missing
-        weights = Path(policy).expanduser() / "model.safetensors"
+    if folder := checkpoint_folder(policy):
+        load_config(folder)  # says what is missing
+        weights = folder / "model.safetensors"
         if not weights.is_file():
             raise ValueError(f"expected weights in {weights}, there are none: copy the whole checkpoint folder")
         return file_hash(weights)

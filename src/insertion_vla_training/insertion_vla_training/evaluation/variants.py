@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from insertion_vla_policy.checkpoint_config import load_config
-from insertion_vla_policy.registry import is_folder
+from insertion_vla_policy.registry import checkpoint_folder
 from insertion_vla_sim.scene import VIEWS
 
 from insertion_vla_training.evaluation.settings import Settings
@@ -70,7 +70,8 @@ def short_names(policies: Sequence[str]) -> list[str]:
 
 def _values(sweep: str, base: Settings) -> list[tuple[str, Settings]]:
     if sweep == "steps":
-        if not is_folder(base.policy) or load_config(base.policy).model.expert == "regression":
+        folder = checkpoint_folder(base.policy)
+        if folder is None or load_config(folder).model.expert == "regression":
             return []
         return [
             (str(n), replace(base, options=base.options.model_copy(update={"steps": n})))
