@@ -17,6 +17,7 @@ VERBS = (
     "evaluate",
     "compare",
     "profile",
+    "analyze",
 )
 MODULES = {"import": "import_"}  # a word of Python
 
