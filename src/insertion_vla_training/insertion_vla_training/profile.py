@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from insertion_vla_core.calibration import load_calibration
+from insertion_vla_policy.registry import SHIPPED, checkpoint_folder, policy_names
 from insertion_vla_policy.run_options import RunOptions
 from insertion_vla_sim.config import find_config
 
@@ -37,10 +38,18 @@ def _work(given: argparse.Namespace) -> int:
     from insertion_vla_training.profiling.observations import Scene
     from insertion_vla_training.profiling.report import Profile, lines, write_profile
 
-    checkpoint = load_checkpoint(given.checkpoint)
+    folder = checkpoint_folder(given.checkpoint)
+    if folder is None:
+        known = given.checkpoint in policy_names()
+        why = "has no steps and no back ends to choose; evaluate times it" if known else "is none: check the path"
+        raise ValueError(
+            f"expected --checkpoint of {', '.join(SHIPPED)} or the path of a checkpoint's folder, '{given.checkpoint}' "
+            f"{why}"
+        )
+    checkpoint = load_checkpoint(folder)
     config = checkpoint.config.model
     if not isinstance(config, VlaConfig) or checkpoint.contract is None:
-        raise ValueError(f"expected a policy on observations in {given.checkpoint}, got a state policy")
+        raise ValueError(f"expected a policy on observations in {folder}, got a state policy")
     steps = sorted(set(given.steps)) if config.expert == "diffusion" else [1]
     for count in steps:
         make_sampler(config.diffusion, count)  # refuses more than the training had
@@ -67,9 +76,7 @@ def _work(given: argparse.Namespace) -> int:
                 else:
                     unavailable.append(found)
     policy = f"{config.expert}-{config.decoder.size}-{checkpoint.sha256[:12]}"
-    profile = Profile(
-        str(given.checkpoint), policy, config.expert, given.threads, allowed, tuple(rows), tuple(unavailable)
-    )
+    profile = Profile(given.checkpoint, policy, config.expert, given.threads, allowed, tuple(rows), tuple(unavailable))
     write_profile(profile, given.out)
     print("\n".join(lines(profile)))
     print(f"the figures are in {given.out}")
@@ -89,7 +96,7 @@ def _check(given: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the verb."""
     parser = Parser("profile", "Time a checkpoint over sampling steps and back ends, and say what to choose.")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the policy")
+    parser.add_argument("--checkpoint", required=True, help=f"folder of the policy, or {' or '.join(SHIPPED)}")
     parser.add_argument("--out", type=Path, required=True, help="folder of the figures; made if there is none")
     parser.add_argument("--steps", type=int, nargs="+", default=list(STEPS), help=f"of sampling ({_listed(STEPS)})")
     parser.add_argument(

@@ -163,9 +163,20 @@ def test_wrong_arguments_are_refused_with_what_to_do(diffusion, tmp_path, capsys
     assert sentence in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+def test_a_shipped_policy_goes_by_its_name(tmp_path):
+    assert run("regression", tmp_path, "--backends", "eager", "--budget-ms", "10000") == 0
+    assert read(tmp_path)["policy"].startswith("regression-") and read(tmp_path)["checkpoint"] == "regression"
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path, capsys):
     assert run(tmp_path / "none", tmp_path / "out") == 2
     assert "there is no such folder: check the path" in capsys.readouterr().err
+    assert run("visual_servo", tmp_path / "out") == 2
+    assert "has no steps and no back ends to choose; evaluate times it" in capsys.readouterr().err
+    assert run("difusion", tmp_path / "out") == 2
+    assert (
+        "of diffusion, regression or the path of a checkpoint's folder, 'difusion' is none" in capsys.readouterr().err
+    )
     with pytest.raises(SystemExit):
         run(tmp_path, tmp_path / "out", "--backends", "tensorrt")
     assert "invalid choice: 'tensorrt'" in capsys.readouterr().err
