@@ -68,7 +68,8 @@ def _histogram(axes: Axes, name: str, values: Values, most: Sequence[float]) -> 
     if name == "reuse":
         bins = np.arange(low - 0.5, high + 1.5)
     else:
-        bins = np.linspace(low, high if high > low else low + max(1.0, abs(low)), BINS + 1)
+        margin = 0.0 if high > low else 1.0
+        bins = np.linspace(low - margin, high + margin, BINS + 1)
     axes.hist(values, bins, color=SERIES[0], alpha=0.85)
     axes.axvline(float(np.median(values)), color=QUIET, lw=1.0, label="median")
     for bound in most:
