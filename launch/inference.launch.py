@@ -7,7 +7,7 @@ manager, which brings up the nodes of every machine.
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from insertion_vla_policy.registry import is_folder, policy_names
+from insertion_vla_policy.registry import checkpoint_folder, policy_names
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
@@ -24,7 +24,7 @@ ARGUMENTS = (
     ("hardware", "sim", "sim, meca500 or ros2_control"),
     (
         "policy",
-        "visual_servo",
+        "diffusion",
         f"{', '.join(policy_names())}, the folder of a checkpoint, or {SCRIPTED} (simulation only: privileged state)",
     ),
     ("instruction", "", "run this goal once everything is active; empty: wait for run_insertion goals"),
@@ -101,7 +101,7 @@ def stack(context) -> list:
         actions.append(node("task"))
         actions += _people(given, common["namespace"])
         # The last to start is the first that launch tells to end: it then knows why the others go.
-        patience = {"transition_timeout_s": LOADING_S} if is_folder(policy) else {}
+        patience = {"transition_timeout_s": LOADING_S} if not scripted and checkpoint_folder(policy) else {}
         actions.append(node("lifecycle_manager", node_names=managed, autostart=autostart, **patience))
     if given["record"]:
         # Not managed: an insertion does not depend on it.

@@ -15,9 +15,10 @@ from insertion_vla_policy.model_card import CARD
 LIMITS = """## Limits
 
 Trained in simulation alone, on this bench, its three trocars (red, green, blue) and its cameras: a real bench needs
-recordings of its own. It must be given the camera calibration, since it is told where the named trocar is in space, and
-finds it only as well as the cameras stand where the calibration says. It stops where the needle feels the membrane: with
-force and A-line missing it is not to be used. The gate beside the arm holds the limits of force, not this policy."""
+recordings of its own. It must be given the camera calibration, since it is told where the named trocar is in space,
+and finds it only as well as the cameras stand where the calibration says. It stops where the needle feels the
+membrane: with force and A-line missing it is not to be used. The gate beside the
+arm holds the limits of force, not this policy."""
 
 
 def release(checkpoint: Path, target: Path, recipe: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> None:
@@ -49,8 +50,9 @@ def _data(recipe: Mapping[str, Any], expert: str) -> str:
     last = collect["seed"] + collect["episodes"] - 1
     return f"""## Data
 
-{collect["episodes"]} simulated episodes of the scripted expert, seeds {collect["seed"]} to {last} of the training scenes, by
-`make train-demo` (config/train_demo.yaml): {steps} steps. The weights here are the running average of the training."""
+{collect["episodes"]} simulated episodes of the scripted expert, seeds {collect["seed"]} to {last} of the training
+scenes, by `make train-demo` (config/train_demo.yaml): {steps} steps. The weights are the running average of the
+training."""
 
 
 def _closed_loop(comparison: Mapping[str, Any], name: str) -> str:

@@ -3,7 +3,7 @@
 
 Run by `make setup` (and by every other target). Needs nothing but a Python's standard library, so it can say in a
 sentence what is missing. Each step leaves a stamp with a hash of what it depends on and is skipped while that holds.
-`setup_workspace.py demo` leaves out what only training, tests and checks need: it spares a newcomer PyTorch.
+`setup_workspace.py demo` leaves out what only training, tests and checks need.
 
 With a sourced ROS 2 distribution (ROS_DISTRO set and its rclpy importable) the virtual environment is laid over it
 and only what the distribution lacks is installed; otherwise ROS 2 comes from PyPI wheels and `src/ros_on_pip`.
@@ -24,10 +24,10 @@ VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements"
 PYTHONS = ((3, 11), (3, 12))
 SETS = {
-    "everything": ("runtime", "sim", "policy", "training", "dev"),
-    "demo": ("runtime", "sim"),
+    "everything": ("runtime", "sim", "inference", "policy", "training", "dev"),
+    "demo": ("runtime", "sim", "inference"),
 }
-DISK_GB = {"everything": 4.5, "demo": 1.5}
+DISK_GB = {"everything": 4.5, "demo": 2.7}
 EXIT_REFUSED = 2
 
 
@@ -283,7 +283,7 @@ def build_inputs():
 
 
 def build(distribution):
-    listing = [str(p.relative_to(ROOT)) for d in ("launch", "config") for p in sorted((ROOT / d).rglob("*"))]
+    listing = [str(p.relative_to(ROOT)) for d in ("launch", "config", "models") for p in sorted((ROOT / d).rglob("*"))]
     value = digest(build_inputs(), listing)
     if fresh("build", value) and (ROOT / "install" / "local_setup.bash").exists():
         return

@@ -1,6 +1,9 @@
+from glob import glob
+
 from setuptools import find_packages, setup
 
 NAME = "insertion_vla_policy"
+MODELS = [folder.rstrip("/").removeprefix("../../") for folder in glob("../../models/**/", recursive=True)]
 
 setup(
     name=NAME,
@@ -14,6 +17,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
+        *((f"share/{NAME}/{folder}", glob(f"../../{folder}/*.*")) for folder in MODELS),
     ],
     install_requires=[
         "numpy",

@@ -23,7 +23,7 @@ INSTRUCTION = "insert the needle into the green trocar"
 ARGUMENTS = {
     "seed": "1",
     "instruction": INSTRUCTION,
-    "policy": "visual_servo",
+    "policy": "diffusion",
     "timeout": "0",
     "host": "",
     "video": "",

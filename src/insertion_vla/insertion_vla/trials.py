@@ -23,7 +23,7 @@ from insertion_vla.trial_results import Trial, append, load, report
 ARGUMENTS = {
     "seeds": "50",
     "first_seed": "1000",
-    "policy": "visual_servo",
+    "policy": "diffusion",
     "randomisation": "train",
     "timeout": "90",
     "host": "",

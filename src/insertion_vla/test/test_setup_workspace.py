@@ -66,7 +66,7 @@ def test_a_python_of_another_version_is_refused_by_number(setup: ModuleType, mon
 def test_a_full_disk_is_told_before_anything_is_written(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(setup.shutil, "disk_usage", lambda _: usage._replace(free=100_000_000))
-    with pytest.raises(setup.StepFailed, match=r"expected 1\.5 GB of free disk(.|\n)*found 0\.1 GB(.|\n)*free some"):
+    with pytest.raises(setup.StepFailed, match=r"expected 2\.7 GB of free disk(.|\n)*found 0\.1 GB(.|\n)*free some"):
         setup.check_machine(None, "demo")
     assert not setup.VENV.exists()
 
@@ -94,7 +94,7 @@ def test_offline_says_to_check_the_network(setup: ModuleType, monkeypatch: pytes
 
 
 def test_the_packages_of_everything_serve_the_demo_but_not_the_other_way(setup: ModuleType) -> None:
-    assert "policy" not in setup.packages(None, "demo"), "a newcomer must not wait for PyTorch"
+    assert "training" not in setup.packages(None, "demo"), "a newcomer must not wait for what is not run"
     setup.make_venv(sys.executable, None)
     installed: list[list[str]] = []
     setup.run = lambda command, *_, **__: installed.append([str(word) for word in command])

@@ -24,7 +24,7 @@ POSITION_TOLERANCE_M = 1e-8
 ROTATION_TOLERANCE_RAD = 1e-7
 ATTEMPTS = 60  # the seed, then random starts: each finds one of up to 16 branches, some of them out of range
 ITERATIONS = 60
-WELL_POSED = 1e4  # rates [rad/s] for a twist of length one up to which elimination is as good as least squares
+WELL_POSED = 1e4  # length of the rates [rad/s] for a twist of length one, up to which elimination is exact enough
 SINGULAR_RESIDUAL = 1e-6  # share of a twist that the joints may miss before it counts as impossible
 
 
@@ -256,18 +256,15 @@ def _descend(arm: Arm, target: Pose, start: Array) -> Array | None:
     return None
 
 
-def _solve(matrix: Array, wanted: Array) -> Array:
-    """The least rates that come nearest to a twist; by elimination, at a third of the cost, where it is well posed."""
-    if matrix.shape[1] == len(wanted):
-        try:
-            rates: Array = np.linalg.solve(matrix, wanted)
-        except np.linalg.LinAlgError:
-            pass
-        else:
-            if abs(rates).max() <= WELL_POSED * np.linalg.norm(wanted):
-                return rates
-    nearest: Array = np.linalg.lstsq(matrix, wanted, rcond=1e-10)[0]
-    return nearest.astype(np.float64, copy=False)
+def _eliminated(matrix: Array, wanted: Array) -> Array | None:
+    """The only rates that meet a twist, by elimination; None with more than six joints and near a singularity."""
+    if matrix.shape[1] != len(wanted):
+        return None
+    try:
+        rates: Array = np.linalg.solve(matrix, wanted)
+    except np.linalg.LinAlgError:
+        return None
+    return rates if rates @ rates <= WELL_POSED**2 * (wanted @ wanted) else None
 
 
 def twist_to_joint_rates(
@@ -291,7 +288,9 @@ def twist_to_joint_rates(
     if damping > 0.0:
         result: Array = matrix.T @ np.linalg.solve(matrix @ matrix.T + damping**2 * np.eye(6), wanted)
         return result
-    rates = _solve(matrix, wanted)
+    if (rates := _eliminated(matrix, wanted)) is not None:
+        return rates
+    rates = np.linalg.lstsq(matrix, wanted, rcond=1e-10)[0].astype(np.float64)
     missed = float(np.linalg.norm(matrix @ rates - wanted))
     if missed > SINGULAR_RESIDUAL * float(np.linalg.norm(wanted)):
         where = np.round(np.asarray(q, dtype=np.float64), 4).tolist()

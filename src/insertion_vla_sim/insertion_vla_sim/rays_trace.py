@@ -17,7 +17,6 @@ GROUND, STANDING, MOVING = 0, 1, 2
 GROUND_ONLY = np.array([1, 0, 0, 0, 0, 0], np.uint8)
 MOVING_ONLY = np.array([0, 0, 1, 0, 0, 0], np.uint8)
 STILL_ONLY = np.array([1, 1, 0, 0, 0, 0], np.uint8)
-ALL_BUT_GROUND = np.array([0, 1, 1, 0, 0, 0], np.uint8)
 EVERYTHING = np.array([1, 1, 1, 0, 0, 0], np.uint8)
 GROUND_GEOMS = ("table", "mat")
 LAMP_CELLS = 256
@@ -59,7 +58,6 @@ class Tracer:
             self._still_height = np.maximum(self._heights(self.standing), self._heights(self._mat.bounds(data)))
         self.moving = self._moving.bounds(data)
         self._moving_height = self._heights(self.moving)
-        self._height = np.maximum(self._still_height, self._moving_height)
 
     def _heights(self, bounds: Bounds) -> np.ndarray:
         """Largest height [m] of anything towards each cell of the lamp's grid."""
@@ -110,8 +108,10 @@ class Tracer:
     def lit(self, points: np.ndarray, to_lamp: np.ndarray, reach: np.ndarray, lambert: np.ndarray) -> np.ndarray:
         """Whether the lamp reaches each point (n,): it faces the lamp and nothing stands between."""
         lit = lambert > 0.0
-        doubtful = np.flatnonzero(lit & _higher(self._height, self.lamp_cells(points), points[:, 2]))
-        lit[doubtful] = ~self.blocked(-to_lamp[doubtful], reach[doubtful], EVERYTHING)
+        cells = self.lamp_cells(points)
+        for height, groups in ((self._moving_height, MOVING_ONLY), (self._still_height, STILL_ONLY)):
+            doubtful = np.flatnonzero(lit & _higher(height, cells, points[:, 2]))
+            lit[doubtful] = ~self.blocked(-to_lamp[doubtful], reach[doubtful], groups)
         return lit
 
     def see(
@@ -121,12 +121,11 @@ class Tracer:
 
         Rays of `only_ground` (n,) bool are known to meet nothing that moves or stands.
         """
-        geom, distance, normal = self.cast(origin, rays, GROUND_ONLY)
-        rest = np.flatnonzero(~only_ground)
-        other, nearer, its_normal = self.cast(origin, rays[rest], ALL_BUT_GROUND)
-        front = (other >= 0) & ((geom[rest] < 0) | (nearer < distance[rest]))
-        at = rest[front]
-        geom[at], distance[at], normal[at] = other[front], nearer[front], its_normal[front]
+        n = len(rays)
+        geom, distance, normal = np.empty(n, np.int32), np.empty(n), np.empty((n, 3))
+        for these, groups in ((only_ground, GROUND_ONLY), (~only_ground, EVERYTHING)):
+            at = np.flatnonzero(these)
+            geom[at], distance[at], normal[at] = self.cast(origin, rays.take(at, axis=0), groups)
         return self.finish(origin, rays, geom, distance, normal)
 
     def finish(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from insertion_vla_core.revision import git_revision
+from insertion_vla_policy.registry import policy_names
 from insertion_vla_policy.run_options import RunOptions
 from insertion_vla_sim.config import find_config
 from insertion_vla_sim.randomise import RANDOMISATIONS
@@ -94,7 +95,8 @@ def _cpu_s() -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the verb."""
     parser = Parser("evaluate", "Play seeded closed-loop episodes of a policy in simulation and report on them.")
-    parser.add_argument("policy", help=f"a name (visual_servo), {SCRIPTED} (the privileged expert), or a folder")
+    names = ", ".join(policy_names())
+    parser.add_argument("policy", help=f"a name ({names}), {SCRIPTED} (the privileged expert), or a folder")
     parser.add_argument("--out", type=Path, required=True, help="folder of results and report; made if there is none")
     parser.add_argument("--episodes", type=int, default=40, help="how many (40)")
     parser.add_argument(

@@ -48,7 +48,7 @@ FEATURES, TOOL, FORCE = "features", "tool_pose", "force"
 class Parameters(ParameterModel):
     """Parameters of the action expert."""
 
-    policy: str = Field(default="visual_servo", description="policy whose expert runs here: a name or a folder")
+    policy: str = Field(default="diffusion", description="policy whose expert runs here: a name or a folder")
     calibration_file: str = Field(default="calibration/sim.yaml", description="camera calibration, see config_file")
     contract_file: str = Field(default="contracts/insertion.yaml", description="contract of the observations")
     run: RunOptions = RunOptions()

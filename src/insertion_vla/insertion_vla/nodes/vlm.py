@@ -40,7 +40,7 @@ CHECK_PERIOD_S = 0.05
 class Parameters(ParameterModel):
     """Parameters of the vlm node."""
 
-    policy: str = Field(default="visual_servo", description="policy whose backbone runs here: a name or a folder")
+    policy: str = Field(default="diffusion", description="policy whose backbone runs here: a name or a folder")
     calibration_file: str = Field(default="calibration/sim.yaml", description="camera calibration, see config_file")
     views: list[str] = Field(
         default=["front", "side", "hand"], min_length=1, description="camera views, in token order"

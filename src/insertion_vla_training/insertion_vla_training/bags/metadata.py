@@ -25,7 +25,9 @@ MCAP_RECORD = "rosbag2"  # an MCAP file carries the same text, under these two n
 MCAP_KEY = "serialized_metadata"
 VERSION = 9
 ROS_DISTRO = "jazzy"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same rules; ten times as fast where libyaml is built in
+# The same rules; ten times as fast where libyaml is built in.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 FOREVER = {"sec": 9223372036, "nsec": 854775807}  # as rosbag2 writes an unset duration
 
 
@@ -107,12 +109,12 @@ def metadata_text(metadata: BagMetadata) -> str:
         "custom_data": dict(metadata.custom_data) or None,
         "ros_distro": ROS_DISTRO,
     }
-    return yaml.safe_dump({ROOT: values}, sort_keys=False)
+    return yaml.dump({ROOT: values}, Dumper=DUMPER, sort_keys=False)
 
 
 def qos_text(latched: bool) -> str:
     """The quality of service as an MCAP channel carries it."""
-    return yaml.safe_dump([_qos(latched)], sort_keys=False)
+    return yaml.dump([_qos(latched)], Dumper=DUMPER, sort_keys=False)
 
 
 def _qos(latched: bool) -> dict[str, Any]:
@@ -221,7 +223,7 @@ def replace_custom_data(folder: Path, custom_data: Mapping[str, str]) -> None:
     read_metadata(folder)
     values = yaml.safe_load((folder / FILE_NAME).read_text(encoding="utf-8"))
     values[ROOT]["custom_data"] = dict(custom_data) or None
-    _write(folder, yaml.safe_dump(values, sort_keys=False))
+    _write(folder, yaml.dump(values, Dumper=DUMPER, sort_keys=False))
 
 
 def _write(folder: Path, text: str) -> None:
