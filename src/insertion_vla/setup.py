@@ -14,7 +14,7 @@ NODES = (
     "lifecycle_manager",
     "recorder",
 )
-TOOLS = ("status", "insert", "demo", "trials", "record_keys", "collect_episodes")
+TOOLS = ("status", "insert", "demo", "trials", "record_keys", "collect_episodes", "preflight")
 
 setup(
     name=NAME,

@@ -1,5 +1,6 @@
 """A loopback address and a ROS domain that nothing else here uses, so that several demos run side by side."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -46,12 +47,17 @@ def _hosts() -> Iterator[str]:
         yield f"127.77.{number // 256}.{number % 256}"
 
 
-def _free(host: str, port: int, kind: socket.SocketKind) -> bool:
+def bind_error(host: str, port: int, kind: socket.SocketKind) -> int:
+    """The errno that binding this address gives; 0 when it is free."""
     with socket.socket(socket.AF_INET, kind) as probe:
         if kind == socket.SOCK_STREAM:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: TIME_WAIT is no user
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error.errno or errno.EINVAL
+    return 0
+
+
+def _free(host: str, port: int, kind: socket.SocketKind) -> bool:
+    return not bind_error(host, port, kind)

@@ -40,7 +40,7 @@ class StackProcess:
             text=True,
             errors="replace",
             start_new_session=True,  # Ctrl-C reaches this program alone, which then ends the launch in order
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
         self._reader = threading.Thread(target=self._read, name="launch output", daemon=True)
         self._reader.start()
@@ -80,6 +80,6 @@ class StackProcess:
                 self._show(line.rstrip())
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Without this a killed parent would leave a running robot behind."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)

@@ -65,6 +65,7 @@ class Lab:
         node.create_timer(0.02, self._pump)
         self.node = graph.add(
             vlm.Vlm,
+            policy="visual_servo",
             views=VIEWS,
             camera_rate_hz=10.0,
             rate_hz=20.0,
