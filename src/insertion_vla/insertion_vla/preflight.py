@@ -15,11 +15,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from insertion_vla import launch_arguments as check
 from insertion_vla.live_line import LiveLine
 from insertion_vla.preflight_checks.finding import Finding, NotDone, Verdict
 from insertion_vla.preflight_checks.runner import Check, run_checks
+
+if TYPE_CHECKING:
+    from insertion_vla.preflight_checks.selection import Selection
 
 ARGUMENTS = {
     "hardware": "sim",
@@ -91,7 +95,7 @@ def _find(given: dict[str, str], line: LiveLine) -> list[Finding]:
         if selection.simulated and devices:
             from insertion_vla.preflight_checks.simulation import simulation
 
-            waiting(["the simulation to start"])
+            waiting(["the simulation"])
             try:
                 if any(row.check == "ports" and row.verdict == "fix" for row in rows):
                     raise NotDone("its ports are in use", "see the row 'ports'")
@@ -102,7 +106,7 @@ def _find(given: dict[str, str], line: LiveLine) -> list[Finding]:
         return rows + run_checks([*devices, *rest], waiting)
 
 
-def _devices(selection) -> list[Check]:
+def _devices(selection: "Selection") -> list[Check]:
     from insertion_vla.preflight_checks.cameras import check_cameras
     from insertion_vla.preflight_checks.force import check_force
     from insertion_vla.preflight_checks.robot import check_robot
@@ -139,7 +143,7 @@ def table(title: str, rows: Sequence[Finding]) -> str:
         if row.fix:
             lines += _wrapped(row.fix, " " * len(start) + "fix: ", " " * len(start) + "     ", width)
     count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in WORDS}
-    lines.append(f"{count['fix']} to fix, {count['warning']} warnings, {count['ok']} well")
+    lines.append(f"{count['fix']} to fix, {count['warning']} to know, {count['ok']} well")
     return "\n".join(lines)
 
 

@@ -33,7 +33,7 @@ class _Timex(ctypes.Structure):
 def check_clocks(selection: Selection) -> list[Finding]:
     """Synchronisation as the kernel knows it, and the drift between wall and steady clock."""
     drift_s = _drift()
-    return [_synchronised(*_kernel(), selection.split), _even(drift_s)]
+    return [judge_synchronisation(*_kernel(), selection.split), judge_drift(drift_s)]
 
 
 def _kernel() -> tuple[bool, float]:
@@ -46,7 +46,8 @@ def _kernel() -> tuple[bool, float]:
     return state != TIME_ERROR, timex.maxerror * 1e-6
 
 
-def _synchronised(synchronised: bool, error_s: float, split: bool) -> Finding:
+def judge_synchronisation(synchronised: bool, error_s: float, split: bool) -> Finding:
+    """A clock that nobody keeps right is a fault only where other machines are involved (split)."""
     if not synchronised:
         why = "other machines take part" if split else "recordings carry its time"
         return Finding("clock", "fix" if split else "warning", f"not synchronised, and {why}", _FIX)
@@ -64,7 +65,8 @@ def _drift() -> float:
     return ((time.time_ns() - wall_ns) - (time.monotonic_ns() - steady_ns)) * 1e-9
 
 
-def _even(drift_s: float) -> Finding:
+def judge_drift(drift_s: float) -> Finding:
+    """Whether the wall clock was set while it was watched."""
     figures = f"wall against steady clock: {drift_s * 1e3:+.2f} ms in {WATCH_S:g} s"
     if abs(drift_s) > STEP_S:
         return Finding("clock drift", "fix", f"{figures}: it was set meanwhile", f"check again; {_FIX}, and only one")

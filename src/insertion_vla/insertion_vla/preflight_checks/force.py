@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from insertion_vla_core.limits import load_limits
+from numpy.typing import NDArray
 
 from insertion_vla.force_receiver import ForceReceiver
 from insertion_vla.nodes.force_sensor import Parameters
@@ -15,7 +16,7 @@ from insertion_vla.preflight_checks.finding import Finding, NotDone
 from insertion_vla.preflight_checks.selection import Selection
 
 MEASURE_S = 2.0
-FIRST_S = 2.0  # to wait for the first sample
+FIRST_S = 1.0  # to wait for the first sample
 RATE_SHARE = 0.03  # a rate farther off than this is another rate
 LOSS_SHARE = 0.01  # as the recorder: more makes an episode bad
 
@@ -72,7 +73,11 @@ def check_force(selection: Selection) -> list[Finding]:
         time.sleep(MEASURE_S)
     if tap.crash:
         raise NotDone(tap.crash.splitlines()[0], "report this; read the sensor with another tool meanwhile")
-    return [_rate(p, tap, gap_s), _noise(p, tap), _buffer(p, tap.receiver.granted_bytes)]
+    return [
+        _rate(p, tap, gap_s),
+        judge_noise(p, np.array(tap.forces), np.array(tap.alines)),
+        _buffer(p, tap.receiver.granted_bytes),
+    ]
 
 
 def _silent(p: Parameters, receiver: ForceReceiver) -> Finding:
@@ -116,9 +121,14 @@ def _rate(p: Parameters, tap: _Tap, gap_s: float) -> Finding:
     return Finding("force rate", "ok", figures)
 
 
-def _noise(p: Parameters, tap: _Tap) -> Finding:
-    """The one axis that is measured, at rest, in sensor units, by the bounds of the tare."""
-    forces = np.array(tap.forces)
+def judge_noise(p: Parameters, forces: NDArray[np.float64], alines: NDArray[np.float32]) -> Finding:
+    """The one axis that is measured, at rest, by the bounds of the tare.
+
+    Args:
+        p: of the node.
+        forces: (n,) sensor units.
+        alines: (m, 1025) the first A-lines.
+    """
     mean, std = float(forces.mean()), float(forces.std())
     newtons = f" = {std * abs(p.scale_n_per_unit) * 1e3:.1f} mN" if p.scale_n_per_unit else ""
     figures = f"axial: mean {mean:.3f}, std {std:.4f} sensor units{newtons} (bound {p.tare.max_std:g})"
@@ -134,7 +144,7 @@ def _noise(p: Parameters, tap: _Tap) -> Finding:
     if not p.scale_n_per_unit:
         fix = "calibrate the sensor and set force_sensor.scale_n_per_unit: without newtons nothing moves"
         return Finding("force noise", "fix", f"{figures}, no scale", fix)
-    if np.ptp(tap.alines[-1]) == 0.0:
+    if np.ptp(alines) == 0.0:
         fix = "switch the sensor's light source on: the distance to the surface comes from the A-lines"
         return Finding("force noise", "warning", f"{figures}; the A-lines are flat", fix)
     return Finding("force noise", "ok", figures)

@@ -17,8 +17,9 @@ from insertion_vla.preflight_checks.finding import Finding, NotDone
 
 CONNECT_S = 2.0
 ANSWER_S = 2.0
-WATCH_S = 1.0  # of monitoring data
+WATCH_S = 0.5  # of monitoring data
 FIRMWARE = 11  # major version whose manual the arm node follows
+STATE = "robot state"
 MAX_BYTES = 1 << 20  # a stranger that sends more than this without a message is no robot
 GREETING, BUSY, VERSION = (
     int(code)
@@ -37,20 +38,24 @@ STATUS, ESTOP, CYCLE_END = (
     )
 )
 _MESSAGE = re.compile(r"\[(\d+)\]\[(.*)\]", re.DOTALL)
-_VERSION = re.compile(r"v?(\d+)\.(\d+)[\d.]*")
+_VERSION = re.compile(r"v?(\d+)\.\d+")
 _REACH = "switch the robot's controller on, check the cable and arm.meca500.address, and try to ping it"
 
 
 def check_meca500(address: str) -> list[Finding]:
     """Both ports of the robot at an address; needs its controller on, not its motors."""
-    return [_control(address), _monitoring(address)]
+    control = _control(address)
+    try:
+        return [control, _monitoring(address)]
+    except NotDone as reason:
+        return [control, Finding(STATE, "fix", str(reason), reason.fix)]
 
 
 def _control(address: str) -> Finding:
     place = f"{address}:{MX_ROBOT_TCP_PORT_CONTROL}"
     with _connected(address, MX_ROBOT_TCP_PORT_CONTROL) as link:
         greeting = ""
-        for code, text in _messages(link, ANSWER_S):
+        for code, text in _messages(link, place, ANSWER_S):
             if code == BUSY:
                 fix = "end the other program (a launch, the robot's web page): the robot obeys one at a time"
                 return Finding("robot", "fix", f"{place} is taken: {text}", fix)
@@ -65,7 +70,7 @@ def _control(address: str) -> Finding:
 
 
 def _identified(place: str, greeting: str, answer: str) -> Finding:
-    version = _VERSION.fullmatch(answer.strip())
+    version = _VERSION.match(answer.strip())
     model = greeting.removeprefix("Connected to ").rsplit(" v", 1)[0]
     figures = f"{model} at {place}, firmware {answer.strip().removeprefix('v')}"
     if version is None or int(version[1]) < FIRMWARE:
@@ -75,31 +80,30 @@ def _identified(place: str, greeting: str, answer: str) -> Finding:
 
 
 def _monitoring(address: str) -> Finding:
-    place = f"port {MX_ROBOT_TCP_PORT_FEED}"
+    place = f"{address}:{MX_ROBOT_TCP_PORT_FEED}"
     flags: list[str] = []
     times_s: list[float] = []
     pressed = False
     with _connected(address, MX_ROBOT_TCP_PORT_FEED) as link:
-        for code, text in _messages(link, WATCH_S):
+        for code, text in _messages(link, place, WATCH_S):
             if code == STATUS:
                 flags = text.split(",")
             elif code == ESTOP:
                 pressed = text.strip() == "1"
             elif code == CYCLE_END:
                 times_s.append(time.monotonic())
-    name = "robot state"
     if len(times_s) < 2:
         fix = "restart the robot's controller"
-        return Finding(name, "fix", f"{place} answers, but sends no states within {WATCH_S:g} s", fix)
+        return Finding(STATE, "fix", f"{place} answers, but sends no states within {WATCH_S:g} s", fix)
     rate_hz = (len(times_s) - 1) / max(1e-3, times_s[-1] - times_s[0])
     motors = {"1": "on", "0": "off"}.get(flags[0] if flags else "", "in unknown state")
-    figures = f"{rate_hz:.0f} Hz at {place}, motors {motors}"
+    figures = f"{rate_hz:.0f} Hz from {place}, motors {motors}"
     if pressed:
-        return Finding(name, "warning", f"{figures}, emergency stop pressed", "release it before the launch")
+        return Finding(STATE, "warning", f"{figures}, emergency stop pressed", "release it before the launch")
     if len(flags) > 3 and flags[3] == "1":
         fix = "find out why (the robot's web page), then reset it there, or with arm/rearm after the launch"
-        return Finding(name, "fix", f"{figures}, in error", fix)
-    return Finding(name, "ok", f"{figures}, no error")
+        return Finding(STATE, "fix", f"{figures}, in error", fix)
+    return Finding(STATE, "ok", f"{figures}, no error")
 
 
 @contextmanager
@@ -113,7 +117,7 @@ def _connected(address: str, port: int) -> Iterator[socket.socket]:
         yield link
 
 
-def _messages(link: socket.socket, seconds: float) -> Iterator[tuple[int, str]]:
+def _messages(link: socket.socket, place: str, seconds: float) -> Iterator[tuple[int, str]]:
     """(code, text) of what comes within a time; raises NotDone when the robot hangs up or is none."""
     deadline_s = time.monotonic() + seconds
     rest = b""
@@ -130,6 +134,4 @@ def _messages(link: socket.socket, seconds: float) -> Iterator[tuple[int, str]]:
             if match := _MESSAGE.fullmatch(line.decode("utf-8", "replace").strip()):
                 yield int(match[1]), match[2]
         if not data or len(rest) > MAX_BYTES:
-            host, port = link.getpeername() if data else ("the robot", "")
-            why = f"{host}:{port} sends no messages of a Meca500" if data else "the robot hangs up at once"
-            raise NotDone(why, _REACH)
+            raise NotDone(f"{place} sends no messages of a Meca500" if data else f"{place} hangs up at once", _REACH)

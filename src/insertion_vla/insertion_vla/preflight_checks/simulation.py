@@ -1,5 +1,6 @@
 """The simulation for the time of the checks, as the launch will start it: hardware:=sim has no devices of its own."""
 
+import os
 import selectors
 import subprocess
 import time
@@ -47,7 +48,7 @@ def _await_ready(process: subprocess.Popen[bytes], host: str) -> None:
     with selectors.DefaultSelector() as ready:
         ready.register(process.stdout, selectors.EVENT_READ)
         while b"ready on" not in said and ready.select(max(0.0, deadline_s - time.monotonic())):
-            data = process.stdout.read1(4096)
+            data = os.read(process.stdout.fileno(), 4096)
             if not data:
                 break
             said += data
