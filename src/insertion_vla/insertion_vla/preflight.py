@@ -62,7 +62,11 @@ def main() -> int:
     print(table(f"Preflight: hardware {given['hardware']}, policy {given['policy']}", rows))
     if report is not None:
         content = {"arguments": given, "exit_code": code, "checks": [vars(row) for row in rows]}
-        report.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        try:
+            report.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            print(f"preflight: json: cannot write {report}: {error.strerror}; name another file", file=sys.stderr)
+            return 2
     return code
 
 
@@ -92,7 +96,7 @@ def _find(given: dict[str, str], line: LiveLine) -> list[Finding]:
         rest.append(Check("GPU", 60.0, partial(check_gpu, selection)))
     devices = _devices(selection)
     with ExitStack() as stack:
-        if selection.simulated and devices:
+        if selection.simulated and "robot" in selection.parts:
             from insertion_vla.preflight_checks.simulation import simulation
 
             waiting(["the simulation"])
@@ -107,16 +111,16 @@ def _find(given: dict[str, str], line: LiveLine) -> list[Finding]:
 
 
 def _devices(selection: "Selection") -> list[Check]:
-    from insertion_vla.preflight_checks.cameras import check_cameras
+    from insertion_vla.preflight_checks.cameras import check_camera
     from insertion_vla.preflight_checks.force import check_force
     from insertion_vla.preflight_checks.robot import check_robot
 
     checks = {
-        "robot": Check("robot", 12.0, partial(check_robot, selection)),
-        "sensor": Check("force rate", 10.0, partial(check_force, selection)),
-        "cameras": Check("cameras", 20.0, partial(check_cameras, selection)),
+        "robot": [Check("robot", 12.0, partial(check_robot, selection))],
+        "cameras": [Check(f"camera {view}", 20.0, partial(check_camera, selection, view)) for view in selection.views],
+        "sensor": [Check("force rate", 10.0, partial(check_force, selection))],
     }
-    return [checks[part] for part in ("robot", "cameras", "sensor") if part in selection.parts]
+    return [check for part, found in checks.items() if part in selection.parts for check in found]
 
 
 def _waiting(line: LiveLine, names: Sequence[str]) -> None:

@@ -1,10 +1,8 @@
-"""Every camera of the launch, through the source that its node will use: rate and size against the contract."""
+"""A camera of the launch, through the source that its node will use: rate and size against the contract."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
-from insertion_vla_core.contract import Contract, ImageStream
+from insertion_vla_core.contract import ImageStream
 
 from insertion_vla.cameras.frame import Frame, Source, jpeg_size
 from insertion_vla.nodes.camera import Parameters, make_source
@@ -18,26 +16,21 @@ READ_S = 0.1
 SLOW, TOO_SLOW = 0.8, 0.5  # shares of the contract's rate
 
 
-def check_cameras(selection: Selection) -> list[Finding]:
-    """All views at once, for two seconds."""
+def check_camera(selection: Selection, view: str) -> list[Finding]:
+    """One view, for two seconds."""
     contract = selection.contract()
-    with ThreadPoolExecutor(len(selection.views), "camera") as pool:
-        return list(pool.map(partial(_check, selection, contract), selection.views))
-
-
-def _check(selection: Selection, contract: Contract, view: str) -> Finding:
     name = f"camera {view}"
     p: Parameters = selection.parameters(f"camera_{view}")
     wanted = next((image for image in contract.images if image.name == view), None)
     if wanted is None:
         known = ", ".join(image.name for image in contract.images)
-        return Finding(name, "fix", f"the contract has no view '{view}', only {known}", "choose cameras:= of these")
+        return [Finding(name, "fix", f"the contract has no view '{view}', only {known}", "choose cameras:= of these")]
     source = make_source(p)
     try:
         source.open()
-        return _measure(name, p, wanted, source)
+        return [_measure(name, p, wanted, source)]
     except OSError as error:
-        return Finding(name, "fix", str(error), f"put right camera_{view}.device, or what holds it")
+        return [Finding(name, "fix", str(error), f"put right camera_{view}.device, or what holds it")]
     finally:
         source.close()
 

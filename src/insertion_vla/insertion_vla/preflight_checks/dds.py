@@ -65,5 +65,9 @@ def _names(selection: Selection, seen: set[str]) -> Finding:
         fix = "end the other launch, or choose another ROS_DOMAIN_ID or namespace:="
         return Finding("DDS names", "fix", f"already in this domain: {', '.join(twice)}", fix)
     others = sorted(name for name in seen if not name.startswith("/preflight"))
-    beside = f", beside {len(others)} other nodes ({', '.join(others[:3])}...)" if others else ", nobody else is there"
+    beside = (
+        f", beside {len(others)} other nodes ({', '.join(others[:3])}{', ...' if others[3:] else ''})"
+        if others
+        else ", nobody else is there"
+    )
     return Finding("DDS names", "ok", f"the {len(ours)} names of this launch are free{beside}")

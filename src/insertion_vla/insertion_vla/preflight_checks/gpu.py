@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
+from insertion_vla_core.strict_yaml import load_strict
+from insertion_vla_policy.backbones.qwen_settings import QwenSettings
 from insertion_vla_policy.checkpoint_config import load_config
 from insertion_vla_policy.registry import checkpoint_folder
 
@@ -50,11 +51,12 @@ def _users(selection: Selection) -> Iterator[tuple[str, str, int]]:
     if wanted is None or not wanted.source:
         return
     place = backbone_folder(folder, wanted)
-    content = yaml.safe_load((place / "config.yaml").read_text(encoding="utf-8"))
-    device = content.get("device", "auto") if content.get("backbone") == "qwen2.5-vl" else "cpu"
-    if device != "cpu":
-        model = Path(str(content.get("model", ""))).expanduser()
-        yield "vlm", device, _weights(place / model if (place / model).is_dir() else model)
+    if wanted.name != "qwen2.5-vl":
+        return  # tiny_vl runs on the CPU
+    settings = load_strict(place / "config.yaml", QwenSettings, "a backbone qwen2.5-vl")
+    if settings.device != "cpu":
+        model = place / settings.model
+        yield "vlm", settings.device, _weights(model if model.is_dir() else Path(settings.model).expanduser())
 
 
 def _weights(folder: Path) -> int:

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mecademicpy.mx_robot_def import MX_ROBOT_TCP_PORT_CONTROL, MX_ROBOT_TCP_PORT_FEED, MxRobotStatusCode
+from mecademicpy.mx_robot_def import MX_ROBOT_TCP_PORT_CONTROL, MX_ROBOT_TCP_PORT_FEED
+from mecademicpy.mx_robot_def import MxRobotStatusCode as Code
 
 from insertion_vla.preflight_checks.finding import Finding, NotDone
 
@@ -21,22 +22,6 @@ WATCH_S = 0.5  # of monitoring data
 FIRMWARE = 11  # major version whose manual the arm node follows
 STATE = "robot state"
 MAX_BYTES = 1 << 20  # a stranger that sends more than this without a message is no robot
-GREETING, BUSY, VERSION = (
-    int(code)
-    for code in (
-        MxRobotStatusCode.MX_ST_CONNECTED,
-        MxRobotStatusCode.MX_ST_USER_ALREADY,
-        MxRobotStatusCode.MX_ST_GET_FW_VERSION,
-    )
-)
-STATUS, ESTOP, CYCLE_END = (
-    int(code)
-    for code in (
-        MxRobotStatusCode.MX_ST_GET_STATUS_ROBOT,
-        MxRobotStatusCode.MX_ST_ESTOP,
-        MxRobotStatusCode.MX_ST_RT_CYCLE_END,
-    )
-)
 _MESSAGE = re.compile(r"\[(\d+)\]\[(.*)\]", re.DOTALL)
 _VERSION = re.compile(r"v?(\d+)\.\d+")
 _REACH = "switch the robot's controller on, check the cable and arm.meca500.address, and try to ping it"
@@ -56,13 +41,13 @@ def _control(address: str) -> Finding:
     with _connected(address, MX_ROBOT_TCP_PORT_CONTROL) as link:
         greeting = ""
         for code, text in _messages(link, place, ANSWER_S):
-            if code == BUSY:
+            if code == Code.MX_ST_USER_ALREADY:
                 fix = "end the other program (a launch, the robot's web page): the robot obeys one at a time"
                 return Finding("robot", "fix", f"{place} is taken: {text}", fix)
-            if code == GREETING:
+            if code == Code.MX_ST_CONNECTED:
                 greeting = text
                 link.sendall(b"GetFwVersion\0")
-            if code == VERSION:
+            if code == Code.MX_ST_GET_FW_VERSION:
                 return _identified(place, greeting, text)
     if not greeting:
         raise NotDone(f"{place} accepts the connection, but does not greet as a Meca500 does", _REACH)
@@ -86,11 +71,11 @@ def _monitoring(address: str) -> Finding:
     pressed = False
     with _connected(address, MX_ROBOT_TCP_PORT_FEED) as link:
         for code, text in _messages(link, place, WATCH_S):
-            if code == STATUS:
+            if code == Code.MX_ST_GET_STATUS_ROBOT:
                 flags = text.split(",")
-            elif code == ESTOP:
+            elif code == Code.MX_ST_ESTOP:
                 pressed = text.strip() == "1"
-            elif code == CYCLE_END:
+            elif code == Code.MX_ST_RT_CYCLE_END:
                 times_s.append(time.monotonic())
     if len(times_s) < 2:
         fix = "restart the robot's controller"

@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from insertion_vla.parameters import ParameterModel, build, check, specs
 
 _FOREIGN = ("qos_overrides.", "diagnostic_updater.", "start_type_description_service", "use_sim_time")  # of ROS itself
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def read_parameters(path: Path, node: str, model: type[ParameterModel], launched: Mapping[str, Any]) -> ParameterModel:
@@ -68,5 +69,10 @@ def _pattern(key: str) -> re.Pattern[str]:
 def _flat(section: Mapping[str, Any], start: str = "") -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in section.items():
-        result |= _flat(value, f"{start}{key}.") if isinstance(value, dict) else {f"{start}{key}": value}
+        result |= _flat(value, f"{start}{key}.") if isinstance(value, dict) else {f"{start}{key}": _number(value)}
     return result
+
+
+def _number(value: Any) -> Any:
+    """ROS reads 6e2 as a number, PyYAML as a text."""
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value

@@ -31,7 +31,7 @@ def check_ports(selection: Selection) -> list[Finding]:
             fix = "name an address of this machine (`ip addr`) in the parameters, or plug the network in"
             rows.append(Finding("ports", "fix", f"{name}: {host} is no address of this machine", fix))
         elif code == errno.EADDRINUSE:
-            holder = _holder(port, kind)
+            holder = _holder(host, port, kind)
             fix = f"end {holder or 'that program'}, or choose another {'host:=' if selection.simulated else 'port'}"
             rows.append(Finding("ports", "fix", f"{name} is in use{f' by {holder}' if holder else ''}", fix))
         else:
@@ -70,12 +70,15 @@ def _literal(host: str) -> str:
         return "0.0.0.0"
 
 
-def _holder(port: int, kind: socket.SocketKind) -> str:
-    """Name and number of a process at this port; empty where this user may not know."""
+def _holder(host: str, port: int, kind: socket.SocketKind) -> str:
+    """Name and number of the process at this port; empty where this user may not know."""
+    everywhere = "0.0.0.0"
     try:
         for entry in psutil.net_connections("tcp4" if kind == TCP else "udp4"):
             waits = kind == UDP or entry.status == psutil.CONN_LISTEN
-            if entry.laddr and entry.laddr.port == port and entry.pid and waits:
+            if not (waits and entry.pid and entry.laddr and entry.laddr.port == port):
+                continue
+            if everywhere in (host, entry.laddr.ip) or entry.laddr.ip == host:
                 return f"{psutil.Process(entry.pid).name()} (process {entry.pid})"
     except psutil.Error:
         return ""
