@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """From nothing to trained policies and their comparison, as `make train-demo` runs it: config/train_demo.yaml.
 
-collect, preprocess, train_tiny_vl, cache, train (both experts side by side), compare. Every step is a command that a
-person would type, and goes on where it was stopped: run it again after Ctrl-C. Exit code 0 only if every check holds.
+collect, preprocess, train_tiny_vl, cache, train (both experts side by side), release, compare. Every step is a command
+that a person would type, and goes on where it was stopped: run it again after Ctrl-C. Exit code 0 only if every check
+holds.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import yaml
 from demo_steps import StepFailed, Steps, megabytes, play, require
 from insertion_vla_core.recording_index import read_index
 from insertion_vla_training.stores.store import Store
+from release_policy import release
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERTS = ("regression", "diffusion")
@@ -32,6 +34,7 @@ class TrainDemo(Steps):
         super().__init__(folder / "train-demo.log")
         self.folder, self.recipe, self.jobs = folder, recipe, jobs
         self.bags, self.store, self.report = folder / "bags", folder / "store", folder / "report"
+        self.models = folder / "models"
         self.made, self.tiny = tiny_vl is None, tiny_vl or folder / "tiny_vl"
 
     def flags(self, *sections: str) -> list[str]:
@@ -77,10 +80,11 @@ class TrainDemo(Steps):
 
     def _train_together(self) -> None:
         running = []
+        shared = os.environ | {"OMP_NUM_THREADS": str(max(1, self.jobs // len(EXPERTS)))}
         for expert in EXPERTS:
             command = [sys.executable, "-m", "insertion_vla_training.train", *self.training(expert)]
             log = (self.folder / f"{expert}.log").open("a")
-            running.append((expert, subprocess.Popen(command, stdout=log, stderr=log), log))
+            running.append((expert, subprocess.Popen(command, stdout=log, stderr=log, env=shared), log))
         try:
             codes = {expert: process.wait() for expert, process, _ in running}
         finally:
@@ -105,12 +109,23 @@ class TrainDemo(Steps):
             f"going on {errors['constant_twist']:.2f})"
         )
 
+    def release(self) -> str:
+        """The form in which they are shipped."""
+        self._release(None)
+        return f"{self.models}, {megabytes(self.models)}"
+
+    def _release(self, comparison: dict[str, Any] | None) -> None:
+        for expert in EXPERTS:
+            release(self.folder / expert / "best", self.models / expert, self.recipe, comparison)
+
     def compare(self) -> str:
         """In closed loop, on the same unseen seeds, beside the classical policy."""
-        policies = [self.folder / expert / "best" for expert in EXPERTS]
+        policies = [self.models / expert for expert in EXPERTS]
         out = ("--out", self.report, "--jobs", self.jobs, "--sweeps", "none", "--beside", "visual_servo")
         self.run("compare", *policies, *out, *self.flags("compare"))
-        rows = json.loads((self.report / "comparison.json").read_text())["rows"]
+        comparison = json.loads((self.report / "comparison.json").read_text())
+        self._release(comparison)
+        rows = comparison["rows"]
         said = [f"{row['policy']} {row['success']['count']} of {row['success']['of']}" for row in rows]
         return f"success {', '.join(said)}; the report is {self.report / 'index.html'}"
 
@@ -128,7 +143,8 @@ def main() -> int:
         shutil.rmtree(given.folder, ignore_errors=True)
     given.folder.mkdir(parents=True, exist_ok=True)
     demo = TrainDemo(given.folder, recipe, given.jobs, given.tiny_vl)
-    return play([demo.collect, demo.preprocess, demo.tiny_vl, demo.cache, demo.train, demo.compare], given.folder)
+    steps = [demo.collect, demo.preprocess, demo.tiny_vl, demo.cache, demo.train, demo.release, demo.compare]
+    return play(steps, given.folder)
 
 
 if __name__ == "__main__":
