@@ -76,7 +76,7 @@ def test_looking_at_the_robot_moves_and_activates_nothing(emulator: Emulator) ->
     after = emulator.wait(lambda stats: stats["robot"]["controlled_by"] is None)
     assert after["robot"]["velocity_commands"] == before["robot"]["velocity_commands"]
     assert after["robot"]["monitoring_interval_s"] == before["robot"]["monitoring_interval_s"]
-    assert not after["arm"]["moving"]
+    assert not after["arm"]["moving"] and "motors off" in check_meca500(HOST)[1].result
 
 
 def test_emergency_stop_silence_and_a_refusing_robot_are_told(emulator: Emulator) -> None:
