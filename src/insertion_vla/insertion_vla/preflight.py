@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from insertion_vla import launch_arguments as check
 from insertion_vla.live_line import LiveLine
 from insertion_vla.preflight_checks.finding import Finding, NotDone, Verdict
+from insertion_vla.preflight_checks.middleware import check_middleware
 from insertion_vla.preflight_checks.runner import Check, run_checks
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def main() -> int:
 
 def _find(given: dict[str, str], line: LiveLine) -> list[Finding]:
     """All rows; ports first, because the other checks bind them."""
-    # Imported late: a wrong argument is told at once.
+    if rows := check_middleware():
+        return rows
+    # Imported late: a wrong argument is told at once, and rclpy is among it.
     from insertion_vla.preflight_checks.checkpoint import check_checkpoint
     from insertion_vla.preflight_checks.clocks import check_clocks
     from insertion_vla.preflight_checks.dds import check_dds

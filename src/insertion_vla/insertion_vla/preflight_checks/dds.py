@@ -44,7 +44,7 @@ def _domain(selection: Selection) -> Finding:
 def _seen() -> set[str]:
     """Fully qualified names of all nodes that are discovered."""
     context = Context()
-    rclpy.init(context=context)
+    rclpy.init(args=[], context=context)  # not our own arguments: name:=value would be remap rules
     try:
         node = Node(f"preflight_{os.getpid()}", context=context)
         names: set[str] = set()

@@ -28,7 +28,7 @@ def check_ros2_control(selection: Selection) -> list[Finding]:
     names = set(settings.joints or arm.joint_names)
     limit_s = load_limits(config_file(p.limits_file)).robot_age
     context = Context()
-    rclpy.init(context=context)
+    rclpy.init(args=[], context=context)
     try:
         node = Node("preflight_arm", context=context, namespace=prefix(selection.namespace) or None)
         executor = SingleThreadedExecutor(context=context)

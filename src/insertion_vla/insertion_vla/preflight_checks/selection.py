@@ -55,8 +55,8 @@ class Selection:
 
     @property
     def split(self) -> bool:
-        """Whether other machines run the other parts."""
-        return set(self.parts) != set(check.PARTS)
+        """Whether other machines run the other parts; the simulation serves this machine alone."""
+        return not self.simulated and set(self.parts) != set(check.PARTS)
 
     def parameters(self, node: str) -> Any:
         """Parameters of a node; raises NotDone where they are wrong."""
