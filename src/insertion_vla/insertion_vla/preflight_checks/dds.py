@@ -12,14 +12,14 @@ from insertion_vla.preflight_checks.finding import Finding, NotDone
 from insertion_vla.preflight_checks.network import RANGE, discovery_range
 from insertion_vla.preflight_checks.selection import Selection
 
-DISCOVER_S = 2.0
+DISCOVER_S = 1.5
 LOOK_S = 0.1
 HIGHEST = 232  # by the mapping of domains to UDP ports (RTPS 2.2, 9.6.1)
 SAFE = 101  # above it Linux hands the domain's ports to clients
 
 
 def check_dds(selection: Selection) -> list[Finding]:
-    """Takes part in the domain for two seconds under a name of its own."""
+    """Takes part in the domain for a moment under a name of its own."""
     return [_domain(selection), _names(selection, _seen())]
 
 

@@ -17,11 +17,11 @@ from insertion_vla.preflight_checks.finding import Finding
 from insertion_vla.preflight_checks.selection import Selection, prefix
 
 FIND_S = 3.0
-WATCH_S = 1.0
+WATCH_S = 0.5
 
 
 def check_ros2_control(selection: Selection) -> list[Finding]:
-    """Joint states for a second, and whether anyone subscribes to trajectories."""
+    """Joint states for half a second, and whether anyone subscribes to trajectories."""
     p: Parameters = selection.parameters("arm")
     settings = p.ros2_control
     arm = load_arm(p.arm if not p.arm.endswith((".yaml", ".yml")) else config_file(p.arm))
