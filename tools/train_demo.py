@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from demo_steps import StepFailed, Steps, megabytes, play, require
 from insertion_vla_core.recording_index import read_index
+from insertion_vla_policy.checkpoint_config import load_config
 from insertion_vla_training.stores.store import Store
 from release_policy import release
 
@@ -102,12 +103,9 @@ class TrainDemo(Steps):
         return [*map(str, (*data, *more)), *self.flags("train", expert)]
 
     def _validated(self, expert: str) -> str:
-        report = json.loads((self.folder / expert / "best" / "validation.json").read_text())["all"]
-        errors = {name: report[name]["position_mm"] for name in ("policy", "zero_action", "constant_twist")}
-        return (
-            f"{errors['policy']:.2f} mm off the expert (standing still {errors['zero_action']:.2f}, "
-            f"going on {errors['constant_twist']:.2f})"
-        )
+        trained = load_config(self.folder / expert / "best").training
+        require(trained["val/beats_baselines"] == 1.0, f"{expert} is no better than standing still or going on")
+        return f"{trained['val/position_mm']:.2f} mm off the expert, better than standing still and going on"
 
     def release(self) -> str:
         """The form in which they are shipped."""
