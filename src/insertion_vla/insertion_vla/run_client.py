@@ -47,7 +47,8 @@ class RunClient:
             trouble: Why the graph is gone, "" while it runs.
             interrupted: Set when a person wants to stop.
         """
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        # Its own arguments are name:=value, which would be remap rules.
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self.node = Node(name)
         self.view = RunView()
         self.first_motion_s = math.nan  # time.monotonic of the first MOVING
