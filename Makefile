@@ -6,7 +6,7 @@ ARGS ?=
 ROOT := $(shell cd -- "$$(dirname -- "$$(printf '%s' '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
 IN_WORKSPACE := cd "$(ROOT)" && source setup.bash &&
 
-.PHONY: help setup setup-demo demo data-demo train-smoke train-demo test lint bench trials clean
+.PHONY: help setup setup-demo demo data-demo train-smoke train-demo test lint bench bench-graph trials clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,7 +15,7 @@ help:
 	@echo "make train-smoke  a small store, both experts trained briefly, validated, and run in the graph"
 	@echo "make train-demo  the shipped policies from nothing: collect, train, compare (goes on where it was stopped)"
 	@echo "make test    lint, type check and every test, as CI runs them"
-	@echo "make bench   rates, latencies, CPU and memory of the running graph: table, JSON and PNG under bench/"
+	@echo "make bench   every benchmark: the running graph, data, loader, policies, training (bench-graph: the first, 3 minutes)"
 	@echo "make trials  success rate over many seeds through the full graph (ARGS=\"seeds:=50\")"
 	@echo "make lint    format, lint and type check only"
 	@echo "make setup   virtual environment, pinned packages and colcon build only (PYTHON=python3.12 to choose)"
@@ -47,8 +47,13 @@ test: setup
 lint: setup
 	@$(IN_WORKSPACE) exec python tools/run_tests.py --lint-only
 
-bench: setup
+bench-graph: setup
 	@$(IN_WORKSPACE) exec python tools/bench $(ARGS)
+
+bench: setup
+	@$(IN_WORKSPACE) missed=; for part in bench bench_data.py bench_loader.py bench_policy.py bench_training.py; do \
+	  echo "== $$part"; python "tools/$$part" || missed="$$missed $$part"; done; \
+	  [ -z "$$missed" ] || { echo "a bound was missed in:$$missed"; exit 1; }
 
 trials: setup-demo
 	@$(IN_WORKSPACE) exec ros2 run insertion_vla trials $(ARGS)

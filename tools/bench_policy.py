@@ -1,8 +1,8 @@
 """Benchmark of the learned policies on one CPU core: python tools/bench_policy.py [--sizes nano small base]
 
 Latencies at batch 1 with encoders included, 66 feature tokens of 2048 numbers and a force window of 65 x 1026, against
-the plain way (float32 torch, keys and values of the observation computed anew in every step); error against float32;
-training speed with cached features. Times are processor time of the working thread, so that a busy machine gives nearly
+the plain way (float32 torch, keys and values of the observation computed anew in every step); error against float32.
+Times are processor time of the working thread, so that a busy machine gives nearly
 the same figures as a quiet one. Prints a table, saves bench/policy.json; exit code 0 only if every bound holds.
 """
 
@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from insertion_vla_core.contract import load_contract
 from insertion_vla_policy.backends import make_act
-from insertion_vla_policy.ema import Ema
 from insertion_vla_policy.experts.noise import Sampler, make_sampler
 from insertion_vla_policy.inputs import InputSpec, input_spec
 from insertion_vla_policy.model import Model, build_model, parameter_count
@@ -27,13 +26,12 @@ from insertion_vla_policy.run_options import RunOptions
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
-STEPS, BATCH = 10, 32
+STEPS = 10
 SIZES = ("nano", "small", "base", "large")
 BACKENDS = ("eager", "onnx", "onnx_int8")
-# [ms] of the fastest back end; times faster than the plain way; samples per second and core.
+# [ms] of the fastest back end; times faster than the plain way.
 LATENCY = {("small", "regression"): 5.0, ("small", "diffusion"): 12.5, ("base", "diffusion"): 45.0}
 FASTER = 3.0
-TRAINING = {"nano": 400.0, "small": 60.0}
 FORCE_MS = {"nano": 5.0, "small": 5.0}
 
 
@@ -128,25 +126,6 @@ def _plain(model: Model, inputs: dict[str, Tensor], noise: Tensor, sampler: Samp
     return x
 
 
-def training(size: str, expert: str, table: Table) -> None:
-    """Whole training steps on the shipped contract and the tokens of a small backbone."""
-    torch.manual_seed(0)
-    contract = load_contract(ROOT / "config" / "contracts" / "insertion.yaml")
-    config = VlaConfig(expert=expert, inputs=input_spec(contract, 9, 38), decoder=DecoderConfig(size=size))
-    model = build_model(config).train()
-    optimizer, ema = torch.optim.AdamW(model.parameters(), weight_decay=0.01), Ema(model)
-    inputs, actions = random_inputs(config.inputs, BATCH), torch.randn(BATCH, *config.action_shape)
-
-    def step() -> None:
-        model(inputs, actions).per_sample.mean().backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        ema.update(model)
-
-    table.add(f"{size} {expert}: training", BATCH / best_ms(step, 2.0) * 1e3, "samples/s", low=TRAINING.get(size))
-
-
 def main() -> int:
     """Measure, print, save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -159,7 +138,6 @@ def main() -> int:
     table = Table()
     for size, expert in product(given.sizes, ("regression", "diffusion")):
         latency(size, expert, table)
-        training(size, expert, table)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps({"torch": torch.__version__, "figures": table.rows}, indent=1) + "\n")
     missed = [row["name"] for row in table.rows if not row["holds"]]
