@@ -206,7 +206,10 @@ def test_a_damaged_file_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("visual_serv",), "expected a policy of scripted, diffusion, regression, visual_servo or the path of a checkpoint's folder"),
+        (
+            ("visual_serv",),
+            "expected a policy of scripted, diffusion, regression, visual_servo or the path of a checkpoint's folder",
+        ),
         (("./none",), "expected a checkpoint in the folder none, there is no such folder"),
         (("scripted", "--episodes", "0"), "expected --episodes and --jobs of at least 1, got 0"),
         (("scripted", "--seed", "999999"), "expected seeds from 0 to 999999, got 999999 and 40 episodes"),

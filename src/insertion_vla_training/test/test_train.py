@@ -48,6 +48,8 @@ def test_a_run_learns_and_writes_down_all_of_it(store, tmp_path, expert, capsys)
     # The policy is read strictly, says how good it is, and its averaged weights are not those of the last step.
     checkpoint = load_checkpoint(folder / "checkpoint")
     assert checkpoint.config.vla.expert == expert and checkpoint.config.backbone.model_id == "color_keypoints"
+    cost = checkpoint.config.training
+    assert 0.0 < cost["training_hours"] < 1.0 and 0.1 < cost["peak_memory_GB"] < 100.0
     assert Policy.load(folder / "best").policy_id.startswith(expert)
     card = (folder / "checkpoint" / "MODEL_CARD.md").read_text()
     assert "constant twist" in card and "contact" in card and ("Calibration" in card) == (expert == "diffusion")

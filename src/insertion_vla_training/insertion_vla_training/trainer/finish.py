@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -25,6 +26,7 @@ from insertion_vla_training.datasets.loader import validation_batches
 from insertion_vla_training.trainer.data import copied_backbone, to_device
 from insertion_vla_training.trainer.estimate import parameter_counts
 from insertion_vla_training.trainer.objective import Draws, Objective, step_draws
+from insertion_vla_training.trainer.records import JSONL, read_metrics, training_hours
 from insertion_vla_training.trainer.settings import TrainSettings
 from insertion_vla_training.trainer.start import Learned
 from insertion_vla_training.trainer.state import RunState
@@ -171,7 +173,7 @@ def save_policy(
             vla=data.model if isinstance(data.model, VlaConfig) else None,
             state_diffusion=None if isinstance(data.model, VlaConfig) else data.model,
             backbone=reference,
-            training=_training(settings, state, outcome),
+            training=_training(settings, state, outcome) | _cost(folder.parent),
         )
         notes = markdown(outcome.report) if outcome.report else "Not validated: there were no validation episodes."
         try:
@@ -206,6 +208,16 @@ def _training(settings: TrainSettings, state: RunState, outcome: Outcome) -> dic
     if outcome.loss is not None and outcome.report is not None:
         values["val/loss_epoch"] = round(outcome.loss, 6)
         values |= {name: round(value, 6) for name, value in headline(outcome.report).items()}
+    return values
+
+
+def _cost(run: Path) -> dict[str, float]:
+    values = {
+        "training_hours": round(training_hours(read_metrics(run / JSONL)), 3),
+        "peak_memory_GB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+    }
+    if torch.cuda.is_available():
+        values["peak_gpu_memory_GB"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
     return values
 
 

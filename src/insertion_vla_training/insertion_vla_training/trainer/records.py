@@ -49,6 +49,16 @@ class Records:
             tracker.close()
 
 
+def training_hours(rows: Sequence[dict[str, Any]]) -> float:
+    """How long the steps of a run took, over all its resumptions, by the rates of its records."""
+    seconds, seen = 0.0, 0.0
+    for row in rows:
+        if rate := row.get("train/samples_per_s"):
+            samples = row["train/sensor_samples"] + row["train/nonsensor_samples"]
+            seconds, seen = seconds + (samples - seen) / rate, samples
+    return seconds / 3600.0
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The records of a run; a line that a killed run left half is none."""
     rows = []
