@@ -5,20 +5,27 @@ that. While the gate slows the arm down, the path waits for it (`path_clock`). A
 motion along the same line, but ahead of it or behind, it is entered at the nearest point and the difference in time is
 made up for gradually: chunks that are anchored at the measured pose would otherwise repeat every rush and stall one
 latency later, for ever. What is left of the difference fades out over the blending time.
+
+That is the mode "blend". For comparison there are "newest", in which the newest chunk simply takes over at its time,
+and "ensemble", in which the mean of all chunks that speak of now is followed.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from insertion_vla_core.chunk import DT_S, HORIZON, Chunk, ChunkDropped, ChunkRejected, check_chunk
 from insertion_vla_core.chunk_path import ChunkPath
+from insertion_vla_core.ensemble import mean_motion
 from insertion_vla_core.geometry import Pose, apply_delta, pose_delta
 from insertion_vla_core.path_clock import PathClock
+
+Execution = Literal["blend", "newest", "ensemble"]
 
 NS = 1_000_000_000
 FUTURE_NS = 20_000_000  # clocks of two machines agree this well; a stamp farther ahead is wrong
@@ -55,16 +62,24 @@ class ChunkExecutor:
     Args:
         blend_s: Path time over which the difference between an old and a new chunk fades out.
         max_age_s: No chunk is followed for longer than this after its observation, even if it reaches further.
+        mode: How a new chunk takes over.
+
+    Raises:
+        ValueError: there is no such mode.
     """
 
-    def __init__(self, blend_s: float = DT_S, max_age_s: float = HORIZON * DT_S) -> None:
+    def __init__(self, blend_s: float = DT_S, max_age_s: float = HORIZON * DT_S, mode: Execution = "blend") -> None:
+        if mode not in get_args(Execution):
+            raise ValueError(f"expected a mode of {', '.join(get_args(Execution))}, got '{mode}': choose one of them")
         self.max_age_s = max_age_s
+        self._mode = mode
         self.session = ""
         self._blend_s = blend_s
         self._clock = PathClock()
         self._sequence = -1
         self._stamp_ns = 0
         self._path: ChunkPath | None = None
+        self._older: list[ChunkPath] = []  # for the ensemble, the newest of them first
         self._offset = np.zeros(6)  # from the newest path to the motion before it, when it took over
         self._taken_over_ns = 0  # path time at which it did
         self._shift_s = 0.0  # how far from its time it was entered
@@ -103,7 +118,10 @@ class ChunkExecutor:
         """Follow a checked path from now on."""
         before, self._taken_over_ns = self.setpoint(now_ns), self._clock.at(now_ns)
         self._shift_s, self._offset = 0.0, np.zeros(6)
-        if before is not None:
+        if self._mode == "ensemble":
+            known = [self._path] if self._path is not None else []
+            self._older = [each for each in [*known, *self._older] if each.end_ns > self._taken_over_ns]
+        elif self._mode == "blend" and before is not None:
             self._shift_s = self._nearest_s(path, before, now_ns)
             self._offset = pose_delta(path.at(self._taken_over_ns + int(self._shift_s * NS))[0], before.pose)
         self._path = path
@@ -116,7 +134,7 @@ class ChunkExecutor:
     def entry(self, path: ChunkPath, now_ns: int) -> Pose:
         """Where a checked path would be entered now."""
         before = self.setpoint(now_ns)
-        shift_s = 0.0 if before is None else self._nearest_s(path, before, now_ns)
+        shift_s = self._nearest_s(path, before, now_ns) if self._mode == "blend" and before is not None else 0.0
         return path.at(self._clock.at(now_ns) + int(shift_s * NS))[0]
 
     def setpoint(self, now_ns: int) -> Setpoint | None:
@@ -131,6 +149,8 @@ class ChunkExecutor:
         followed_s = (path_ns - self._taken_over_ns) / NS
         shift_s = self._shift_s * math.exp(-followed_s / CATCH_UP_S)
         pose, twist, aux = path.at(path_ns + int(shift_s * NS))
+        if speaking := [each for each in self._older if each.end_ns > path_ns]:
+            pose, twist = mean_motion([path, *speaking], path_ns)
         twist = twist * (1.0 - shift_s / CATCH_UP_S)
         if followed_s < self._blend_s:
             x = followed_s / self._blend_s
@@ -146,7 +166,7 @@ class ChunkExecutor:
 
     def clear(self) -> None:
         """Nothing to follow any more. The session stays known, so that what was cleared cannot come back."""
-        self._path = None
+        self._path, self._older = None, []
 
     def release_session(self) -> None:
         """Accept any session next."""

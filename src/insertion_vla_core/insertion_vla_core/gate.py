@@ -23,7 +23,7 @@ from insertion_vla_core.chunk import Chunk, ChunkDropped, ChunkRejected
 from insertion_vla_core.chunk_path import ChunkPath
 from insertion_vla_core.chunk_source import CONTACT_AUX, ChunkSource, OutsideWorkspace, check_motion
 from insertion_vla_core.decision import MOVING_STATES, Decision, GateStatus, Refused, RetractReport, State
-from insertion_vla_core.executor import NS, ChunkExecutor
+from insertion_vla_core.executor import NS, ChunkExecutor, Execution
 from insertion_vla_core.force_watch import ForceWatch
 from insertion_vla_core.geometry import Pose, pose_delta
 from insertion_vla_core.kinematics import Arm
@@ -45,16 +45,18 @@ ZERO = (0.0,) * 6
 class Gate:
     """State machine of one arm; `arm` and `tool` (needle tip in the flange frame) are for the joint speeds.
 
+    `execution` is how a new chunk takes over from the one before, see `ChunkExecutor`.
+
     Attributes:
         state: As in ArmState.msg.
         limits: In force now.
         retract_report: How the newest retract went, None while it runs or before the first.
     """
 
-    def __init__(self, limits: Limits, arm: Arm, tool: Pose) -> None:
+    def __init__(self, limits: Limits, arm: Arm, tool: Pose, execution: Execution = "blend") -> None:
         self.state, self.limits = State.OFF, limits
         self.retract_report: RetractReport | None = None
-        self._executor = ChunkExecutor(max_age_s=limits.chunk_age)
+        self._executor = ChunkExecutor(max_age_s=limits.chunk_age, mode=execution)
         self._permission, self._source = Permission(), ChunkSource()
         self._watch, self._robot = ForceWatch(limits), RobotWatch(limits, len(arm.joint_names))
         self._limiter = Limiter(limits, arm, tool)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from insertion_vla_policy.experts.noise import Sampler
 from insertion_vla_policy.experts.regression import Regression
+from insertion_vla_policy.guide import Guide
 from insertion_vla_policy.model import Model
 from insertion_vla_policy.network import Act, Parts, cut, put_together
 from insertion_vla_policy.run_options import RunOptions
@@ -28,6 +29,8 @@ def check_device(options: RunOptions) -> None:
         raise ValueError(f"backend '{options.backend}' runs on device 'cpu', got 'cuda': choose 'cuda_graph' there")
     if options.backend == "cuda_graph" and options.method != "ddim":
         raise ValueError("backend 'cuda_graph' needs the method 'ddim', as 'ddpm' draws noise in every step")
+    if options.backend == "cuda_graph" and options.guided_s:
+        raise ValueError("backend 'cuda_graph' cannot be guided: set guided_s to 0, or choose 'compile'")
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device 'cuda' was asked for, but torch sees no GPU here: choose device 'cpu', backend 'onnx'")
 
@@ -126,7 +129,9 @@ def captured(act: Act, example: dict[str, Tensor], noise: Tensor) -> Act:
     with torch.inference_mode(), torch.cuda.graph(graph):
         result = act(fixed, start, None)
 
-    def replay(inputs: dict[str, Tensor], given: Tensor, generator: torch.Generator | None) -> Tensor:
+    def replay(
+        inputs: dict[str, Tensor], given: Tensor, generator: torch.Generator | None, guide: Guide | None = None
+    ) -> Tensor:
         for name, value in inputs.items():
             fixed[name].copy_(value)
         start.copy_(given)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,25 @@ from insertion_vla_policy.experts.diffusion import Diffusion
 from insertion_vla_policy.experts.noise import Sampler
 from insertion_vla_policy.experts.regression import Regression
 from insertion_vla_policy.experts.state_diffusion import StateDiffusion
+from insertion_vla_policy.guide import Guide
 from insertion_vla_policy.model import Model
 
 Part = Callable[..., tuple[Tensor, ...]]
-# Normalised inputs of one sample, noise (N, horizon, channels), generator of further noise -> normalised actions.
-Act = Callable[[dict[str, Tensor], Tensor, torch.Generator | None], Tensor]
+
+
+class Act(Protocol):
+    """A model as it is run."""
+
+    def __call__(
+        self,
+        inputs: dict[str, Tensor],
+        noise: Tensor,
+        generator: torch.Generator | None,
+        guide: Guide | None = None,
+        /,
+    ) -> Tensor:
+        """Normalised inputs of one sample, noise (N, horizon, channels), generator of further noise -> actions."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +104,19 @@ def put_together(parts: Parts, model: Model, sampler: Sampler) -> Act:
     """The whole way from inputs to actions over parts of any back end."""
     see = parts.see
     if see is None or isinstance(model, Regression):
-        return lambda inputs, noise, generator: parts.observe(*(inputs[name] for name in parts.names))[0]
+        return lambda inputs, noise, generator, guide=None: parts.observe(*(inputs[name] for name in parts.names))[0]
     with torch.inference_mode():
         device = next(model.parameters()).device
         table = model.denoiser.decoder.levels(torch.tensor(sampler.levels, device=device))
         levels = [table[index : index + 1].clone() for index in range(len(sampler.levels))]
 
-    def act(inputs: dict[str, Tensor], noise: Tensor, generator: torch.Generator | None) -> Tensor:
+    def act(
+        inputs: dict[str, Tensor], noise: Tensor, generator: torch.Generator | None, guide: Guide | None = None
+    ) -> Tensor:
         condition = parts.observe(*(inputs[name] for name in parts.names))
         x = noise
         for index, level in enumerate(levels):
-            x = sampler.step(index, see(x, level, *condition)[0], x, generator)
+            x = sampler.step(index, see(x, level, *condition)[0], x, generator, guide)
         return x
 
     return act

@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from insertion_vla_core.contract import Contract
+from insertion_vla_core.geometry import Pose
 from insertion_vla_core.observation import Observation
 from numpy.typing import NDArray
 
 from insertion_vla_policy.backends import check_device, make_act
 from insertion_vla_policy.checkpoint import Checkpoint, check_live_contract, load_checkpoint
 from insertion_vla_policy.experts.noise import make_sampler
+from insertion_vla_policy.experts.trocar_estimate import pose_from_row
+from insertion_vla_policy.guide import Guide, Planned
 from insertion_vla_policy.inputs import Inputs, build_inputs, deltas_and_aux
 from insertion_vla_policy.model_config import VlaConfig
 from insertion_vla_policy.protocol import Action
@@ -63,6 +66,12 @@ class Policy:
                 f"expected a camera calibration for the policy in {checkpoint.folder}, which is told where the trocar "
                 "is in space: give the file of the cameras it runs with"
             )
+        if options.guided_s and config.expert == "regression":
+            raise ValueError(
+                f"expected guided_s 0 for the policy in {checkpoint.folder}, got {options.guided_s:g}: regression has "
+                "one answer, which cannot be guided"
+            )
+        self._last: Planned | None = None
         self._find_target = load_finder(calibration) if self._spec.target and calibration is not None else None
         self._generator = torch.Generator().manual_seed(options.seed)
         if options.threads:
@@ -100,7 +109,8 @@ class Policy:
         return cls(checkpoint, options or RunOptions(), calibration)
 
     def reset(self, goal: str, instruction: str) -> None:
-        """Start a new goal: its noise begins with the seed anew."""
+        """Start a new goal: its noise begins with the seed anew, and no chunk was before it."""
+        self._last = None
         self._generator.manual_seed(self.options.seed)
 
     def act(self, observation: Observation) -> Action:
@@ -119,7 +129,7 @@ class Policy:
             ValueError: features of another backbone than that of the training.
         """
         started = time.perf_counter()
-        draw = self.draw(observation, self.options.samples, generator)
+        draw = self._draw(observation, self.options.samples, generator or self._generator, self._last)
         chosen, spread_m = nearest_to_all(draw.actions)
         deltas, aux = deltas_and_aux(chosen)
         status: str = self.checkpoint.config.model.expert
@@ -129,20 +139,37 @@ class Policy:
                 f"hold: {len(draw.actions)} samples are {spread_m * 1e3:.1f} mm apart, allowed "
                 f"{self.options.max_spread_m * 1e3:.1f} mm"
             )
+        if self.options.guided_s:
+            self._last = Planned.of(observation.stamp_ns, _anchor(observation), deltas)
         timing = {**draw.timing, "total": time.perf_counter() - started}
         return Action(deltas, aux, status, timing, spread_m if len(draw.actions) > 1 else None)
 
     def draw(self, observation: Observation, count: int, generator: torch.Generator | None = None) -> Draw:
-        """`count` samples of one observation, computed in groups of the option `samples`; errors as calling it."""
+        """`count` samples of one observation, unguided, in groups of the option `samples`; errors as calling it."""
+        return self._draw(observation, count, generator or self._generator, None)
+
+    def _draw(self, observation: Observation, count: int, generator: torch.Generator, before: Planned | None) -> Draw:
         self._check_features(observation)
         started = time.perf_counter()
         inputs = build_inputs(observation, self._spec, self._find_target)
         built = time.perf_counter()
-        actions = self._run(inputs, count, generator or self._generator)
+        guide = self._guide(before, observation) if before is not None else None
+        actions = self._run(inputs, count, generator, guide)
         return Draw(actions, {"inputs": built - started, "model": time.perf_counter() - built})
 
+    def _guide(self, before: Planned, observation: Observation) -> Guide | None:
+        """Towards the chunk before, as seen from here; the auxiliary channel is free."""
+        continued = before.continued(observation.stamp_ns, _anchor(observation), self.options.guided_s)
+        if continued is None:
+            return None
+        deltas, weights = (torch.from_numpy(part.astype(np.float32)).to(self.options.device) for part in continued)
+        actions = self._normalizer.normalize_actions(torch.nn.functional.pad(deltas, (0, 1)))
+        return Guide(actions[None], torch.nn.functional.pad(weights[:, None].expand(-1, deltas.shape[1]), (0, 1))[None])
+
     @torch.inference_mode()
-    def _run(self, inputs: Inputs, count: int, generator: torch.Generator) -> NDArray[np.float32]:
+    def _run(
+        self, inputs: Inputs, count: int, generator: torch.Generator, guide: Guide | None = None
+    ) -> NDArray[np.float32]:
         config, tensors = self.checkpoint.config.model, self._tensors(inputs)
         if config.expert == "regression":
             count = 1  # there is but one answer
@@ -150,7 +177,7 @@ class Policy:
         for _ in range(-(-count // self.options.samples)):
             # Drawn on the CPU whatever the device: the same seed gives the same noise.
             noise = torch.randn(self.options.samples, *config.action_shape, generator=generator)
-            groups.append(self._normalizer.actions(self._act(tensors, noise.to(self.options.device), generator)))
+            groups.append(self._normalizer.actions(self._act(tensors, noise.to(self.options.device), generator, guide)))
         result: NDArray[np.float32] = torch.cat(groups)[:count].cpu().numpy()
         return result
 
@@ -168,6 +195,10 @@ class Policy:
                 f"expected features of backbone '{wanted.model_id}' {wanted.model_hash}, with which the policy was "
                 f"trained, got '{came.model_id}' {came.model_hash}: start the vlm node with the same policy folder"
             )
+
+
+def _anchor(observation: Observation) -> Pose:
+    return pose_from_row(observation.streams["tool_pose"].values[-1])
 
 
 def nearest_to_all(actions: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:

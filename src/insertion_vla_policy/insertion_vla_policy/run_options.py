@@ -22,6 +22,12 @@ class RunOptions(StrictModel):
     method: Literal["ddim", "ddpm"] = Field(default="ddim", description="how diffusion samples")
     steps: int = Field(default=10, ge=1, le=10_000, description="steps of sampling, at most the T of the training")
     samples: int = Field(default=1, ge=1, le=64, description="samples drawn per chunk")
+    guided_s: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=0.7,
+        description="[s] diffusion: a chunk continues the one before it for so long, and then leaves it; 0: never",
+    )
     max_spread_m: float = Field(default=0.0, ge=0.0, le=1.0, description="[m] hold beyond this spread; 0: never")
     seed: int = Field(default=0, ge=0, description="of the noise")
     threads: int = Field(default=1, ge=0, le=256, description="threads of torch in the process; 0: its own choice")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from insertion_vla_core.chunk import DT_S, Chunk, ChunkRejected
 from insertion_vla_core.contract import Contract
+from insertion_vla_core.executor import Execution
 from insertion_vla_core.gate import Gate, State
 from insertion_vla_core.geometry import Pose, matrix_from_quaternion
 from insertion_vla_core.kinematics import NoSolution, load_arm, twist_to_joint_rates
@@ -98,6 +99,7 @@ class Lockstep:
         listener: Listener | None = None,
         disturb: Callable[[Chunk], Chunk] | None = None,
         instruction: str | None = None,
+        execution: Execution = "blend",
     ) -> None:
         """Set an episode up.
 
@@ -111,6 +113,7 @@ class Lockstep:
             listener: hears what the graph would publish, for recordings and videos.
             disturb: gives the chunk that is followed instead of the policy's; the listener hears the policy's.
             instruction: what the policy is told; by default the sentence that names the target.
+            execution: how a new chunk takes over from the one before.
 
         Raises:
             ValueError: a backbone without a renderer, or an unknown colour.
@@ -127,7 +130,7 @@ class Lockstep:
         self._streams = SensorStreams(self.world, seed, contract, timing.tare_s, backbone is not None, on_block)
         self._arm = load_arm("meca500")
         self._tool = Pose(np.array([0.0, 0.0, scene.TOOL_LENGTH_M]), np.eye(3))
-        self.gate = Gate(limits, self._arm, self._tool)
+        self.gate = Gate(limits, self._arm, self._tool, execution)
         self.policy: Policy = policy or PrivilegedPolicy(self.world, self.colour, seed)
         self.policy.reset(GOAL, self.instruction)
         self._sample = 0

@@ -29,7 +29,7 @@ from insertion_vla_training.evaluation.live import live_report, play_live
 from insertion_vla_training.evaluation.pool import evaluate
 from insertion_vla_training.evaluation.report import PAGE, write_report
 from insertion_vla_training.evaluation.results import EPISODES, ResultsFile, read_results
-from insertion_vla_training.evaluation.settings import FIRST_SEED, LAST_SEED, SCRIPTED, Settings
+from insertion_vla_training.evaluation.settings import FIRST_SEED, LAST_SEED, SCRIPTED, Mode, Settings
 from insertion_vla_training.evaluation.summary import lines
 
 
@@ -84,6 +84,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         touch=given.touch,
         told=given.told,
         covered=given.covered,
+        execution=given.execution,
     )
 
 
@@ -113,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--touch", choices=get_args(Touch), default="own", help="force and A-line that it feels (own)")
     parser.add_argument("--told", choices=get_args(Told), default="named", help="trocar that it is told (named)")
     parser.add_argument("--covered", choices=("", *VIEWS), default="", help="a view with a cap on its lens (none)")
+    parser.add_argument("--execution", choices=get_args(Mode), default="blend", help="how a chunk takes over (blend)")
     parser.add_argument("--time-limit-s", type=float, default=60.0, help="longest episode [s] (60)")
     parser.add_argument(
         "--experts", type=Path, help="folder of the expert's paths, to share between runs (OUT/experts)"

@@ -27,6 +27,7 @@ from geometry_msgs.msg import PoseStamped, WrenchStamped
 from insertion_vla_core.calibration import load_calibration
 from insertion_vla_core.chunk import ChunkDropped, ChunkRejected
 from insertion_vla_core.decision import Refused, State
+from insertion_vla_core.executor import Execution
 from insertion_vla_core.gate import Gate
 from insertion_vla_core.kinematics import load_arm
 from insertion_vla_core.limits import load_limits
@@ -69,6 +70,7 @@ class Parameters(ParameterModel):
     )
     limits_file: str = Field("limits.yaml", min_length=1, description="table of limits, all of them required")
     base_frame: str = Field("base", min_length=1, description="frame of tool_pose: the robot's base")
+    execution: Execution = Field("blend", description="how a new chunk takes over: blend, newest or ensemble")
     meca500: Meca500Settings = Field(default_factory=Meca500Settings)
     ros2_control: Ros2ControlSettings = Field(default_factory=Ros2ControlSettings)
 
@@ -90,7 +92,7 @@ class ArmNode(ManagedNode):
         self._robot_came = threading.Event()
         self._sent_state_s = 0.0
         self._background = Background(self)
-        self.loop = ArmLoop(Gate(limits, arm, tool), arm, tool, self._on_cycle, self._on_crash)
+        self.loop = ArmLoop(Gate(limits, arm, tool, p.execution), arm, tool, self._on_cycle, self._on_crash)
         self._limit_parameters = LimitParameters(self, limits, self._tighten)
         self._state_message = ArmStateMessage(p.base_frame)
         self._robot_messages = RobotMessages(arm.joint_names, p.base_frame)

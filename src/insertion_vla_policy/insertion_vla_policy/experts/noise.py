@@ -17,6 +17,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
+from insertion_vla_policy.guide import Guide
 from insertion_vla_policy.model_config import DiffusionConfig
 
 Method = Literal["ddim", "ddpm"]
@@ -49,16 +50,28 @@ class Sampler:
         levels: noise levels t, one per step, falling.
         method: "ddim" (deterministic but for the first noise) or "ddpm".
         scheduler: of the respaced process; its own time steps are len(levels) - 1 ... 0.
+        clip: largest clean action, normalised.
     """
 
     levels: tuple[int, ...]
     method: Method
     scheduler: DDIMScheduler | DDPMScheduler
+    clip: float
 
-    def step(self, index: int, noise: Tensor, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def step(
+        self, index: int, noise: Tensor, x: Tensor, generator: torch.Generator | None = None, guide: Guide | None = None
+    ) -> Tensor:
         """x (B, ...) after step `index`, given the noise that the model sees in it."""
+        if guide is not None:
+            noise = self._guided(index, noise, x, guide)
         t = len(self.levels) - 1 - index
         return self.scheduler.step(noise, t, x, generator=generator, return_dict=False)[0]
+
+    def _guided(self, index: int, noise: Tensor, x: Tensor, guide: Guide) -> Tensor:
+        """The noise that there is in x if the clean actions are as guided."""
+        signal = self.scheduler.alphas_cumprod[len(self.levels) - 1 - index]
+        clean = ((x - (1.0 - signal).sqrt() * noise) / signal.sqrt()).clamp(-self.clip, self.clip)
+        return (x - signal.sqrt() * guide.clean(clean)) / (1.0 - signal).sqrt()
 
 
 def make_sampler(config: DiffusionConfig, steps: int, method: Method = "ddim") -> Sampler:
@@ -71,7 +84,7 @@ def make_sampler(config: DiffusionConfig, steps: int, method: Method = "ddim") -
         num_train_timesteps=steps, trained_betas=betas.tolist(), clip_sample=True, clip_sample_range=config.clip
     )
     scheduler.set_timesteps(steps)
-    return Sampler(tuple(levels), method, scheduler)
+    return Sampler(tuple(levels), method, scheduler, config.clip)
 
 
 def add_noise(actions: Tensor, noise: Tensor, t: Tensor, train_steps: int) -> Tensor:

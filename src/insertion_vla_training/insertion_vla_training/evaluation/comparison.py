@@ -91,6 +91,7 @@ def _row(played: Played) -> dict[str, Any]:
         "duration_s": median("duration_s"),
         "diversity_mm": median("diversity_mm"),
         "gap_mm": median("gap_mm"),
+        "sparc": median("sparc"),
         "inference_p50_ms": times.get("p50"),
         "inference_p95_ms": times.get("p95"),
         "inference_p99_ms": times.get("p99"),

@@ -143,6 +143,7 @@ def play_episode(
         views=player.views,
         listener=tracer,
         instruction=told_sentence(settings.told, colour),
+        execution="blend" if settings.execution == "guided" else settings.execution,
     )
     play.policy = _numbed(play.policy, seed, bench, stop)
     play.policy = policy = TimedPolicy(play.policy, settings.diversity_samples if player.draws else 0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from insertion_vla_core.chunk import DT_S
 from insertion_vla_policy.checkpoint_config import load_config
 from insertion_vla_policy.model_card import file_hash
 from insertion_vla_policy.registry import checkpoint_folder, policy_names
@@ -15,7 +16,9 @@ from insertion_vla_sim.randomise import Randomisation
 
 from insertion_vla_training.evaluation.hardships import Told, Touch
 
+Mode = Literal["blend", "newest", "ensemble", "guided"]
 SCRIPTED = "scripted"
+MOST_GUIDED_S = 0.7
 FIRST_SEED, LAST_SEED = 500_000, 999_999  # kept for evaluation; training collects below
 
 
@@ -34,6 +37,8 @@ class Settings:
         touch: "own", that of another episode ("shuffled"), or half a second old ("delayed"); the gate's is true.
         told: the sentence names the target ("named"), another trocar ("wrong"), or nothing ("empty").
         covered: a view whose pictures are black; "" for none.
+        execution: how a new chunk takes over, a mode of the executor, or "guided": the diffusion itself continues the
+            chunk before until a new one can arrive, and the executor blends.
         diversity_samples: drawn of one observation for the action diversity of a policy that draws; 0: none.
     """
 
@@ -47,6 +52,7 @@ class Settings:
     touch: Touch = "own"
     told: Told = "named"
     covered: str = ""
+    execution: Mode = "blend"
     diversity_samples: int = 8
 
     @property
@@ -57,6 +63,14 @@ class Settings:
             inference_delay_s=LIKE_THE_GRAPH.inference_delay_s + self.inference_delay_s,
             feature_delay_s=LIKE_THE_GRAPH.feature_delay_s + self.feature_age_s,
         )
+
+    @property
+    def run(self) -> RunOptions:
+        """How a checkpoint is run in these episodes."""
+        if self.execution != "guided":
+            return self.options
+        late_s = max(DT_S, self.timing.inference_delay_s)
+        return self.options.model_copy(update={"guided_s": min(late_s, MOST_GUIDED_S)})
 
     @property
     def calibration(self) -> Path:
@@ -86,6 +100,7 @@ class Settings:
             "touch": self.touch,
             "told": self.told,
             "covered": self.covered,
+            "execution": self.execution,
             "diversity_samples": self.diversity_samples,
             **{path.name: file_hash(path) for path in files},
         }

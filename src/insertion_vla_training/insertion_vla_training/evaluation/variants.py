@@ -6,19 +6,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from insertion_vla_policy.checkpoint_config import load_config
 from insertion_vla_policy.registry import checkpoint_folder
 from insertion_vla_sim.scene import VIEWS
 
-from insertion_vla_training.evaluation.settings import Settings
+from insertion_vla_training.evaluation.settings import Mode, Settings
 
 STEPS = (1, 2, 4, 10, 50, 100)
 DELAYS_MS = (100, 200, 300, 500)
 AGES_MS = (250, 500, 1000, 2000)
+EXECUTION_DELAYS_MS = (0, 200, 400)
 SWEEPS = {
     "steps": "steps of the diffusion's sampling",
     "delay": "added inference delay [ms]",
+    "execution": "how a new chunk takes over, and how late it comes",
     "age": "added age of the features [ms]",
     "touch": "force and A-line that the policy feels",
     "told": "what the policy is told",
@@ -70,16 +73,21 @@ def short_names(policies: Sequence[str]) -> list[str]:
 
 def _values(sweep: str, base: Settings) -> list[tuple[str, Settings]]:
     if sweep == "steps":
-        folder = checkpoint_folder(base.policy)
-        if folder is None or load_config(folder).model.expert == "regression":
-            return []
+        steps = STEPS if _draws(base) else ()
         return [
             (str(n), replace(base, options=base.options.model_copy(update={"steps": n})))
-            for n in STEPS
+            for n in steps
             if n != base.options.steps
         ]
     if sweep == "delay":
         return [(str(ms), replace(base, inference_delay_s=ms * 1e-3)) for ms in DELAYS_MS]
+    if sweep == "execution":
+        modes = [mode for mode in get_args(Mode) if mode != "guided" or _draws(base)]
+        return [
+            (f"{mode}, {ms} ms late", replace(base, execution=mode, inference_delay_s=ms * 1e-3))
+            for ms in EXECUTION_DELAYS_MS
+            for mode in modes
+        ]
     if sweep == "age":
         return [(str(ms), replace(base, feature_age_s=ms * 1e-3)) for ms in AGES_MS]
     if sweep == "touch":
@@ -87,3 +95,8 @@ def _values(sweep: str, base: Settings) -> list[tuple[str, Settings]]:
     if sweep == "told":
         return [(kind, replace(base, told=kind)) for kind in ("wrong", "empty")]
     return [(view, replace(base, covered=view)) for view in VIEWS]
+
+
+def _draws(settings: Settings) -> bool:
+    folder = checkpoint_folder(settings.policy)
+    return folder is not None and load_config(folder).model.expert == "diffusion"
