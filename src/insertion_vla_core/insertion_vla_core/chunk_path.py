@@ -15,7 +15,6 @@ class ChunkPath:
     Attributes:
         chunk: What it was made from.
         start_ns: Path time of the anchor.
-        end_ns: Path time of the last row.
         velocities: (H, 6) m/s and rad/s of each segment in base axes; segment k leads to row k.
     """
 
@@ -26,7 +25,6 @@ class ChunkPath:
         pairs = zip(self._poses[:-1], self._poses[1:], strict=True)
         self.velocities: NDArray[np.float64] = np.array([pose_delta(a, b) for a, b in pairs]) / chunk.dt_s
         self._dt_ns = chunk.dt_s * 1e9
-        self.end_ns = start_ns + int(len(self.velocities) * self._dt_ns)
 
     def at(self, path_ns: int) -> tuple[Pose, NDArray[np.float64], float]:
         """Pose, velocity (6,) and auxiliary value at a path time; at rest at the ends beyond them."""

@@ -21,8 +21,8 @@ def mean_motion(paths: Sequence[ChunkPath], path_ns: int) -> tuple[Pose, NDArray
     """Mean pose, and mean twist (6,) [m/s, rad/s], of paths at a path time.
 
     Args:
-        paths: one or more, the newest first.
-        path_ns: not beyond the end of any.
+        paths: one or more, the newest first, none of them too old to be followed.
+        path_ns: the same for all.
     """
     newest, mean_twist, _ = paths[0].at(path_ns)
     weights = [math.exp(DECAY * age) for age in range(len(paths))]

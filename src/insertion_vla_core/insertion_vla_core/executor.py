@@ -7,7 +7,7 @@ made up for gradually: chunks that are anchored at the measured pose would other
 latency later, for ever. What is left of the difference fades out over the blending time.
 
 That is the mode "blend". For comparison there are "newest", in which the newest chunk simply takes over at its time,
-and "ensemble", in which the mean of all chunks that speak of now is followed.
+and "ensemble", in which the mean of all chunks that speak of now is followed, each until it is too old by itself.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class ChunkExecutor:
         self._shift_s, self._offset = 0.0, np.zeros(6)
         if self._mode == "ensemble":
             known = [self._path] if self._path is not None else []
-            self._older = [each for each in [*known, *self._older] if each.end_ns > self._taken_over_ns]
+            self._older = [each for each in [*known, *self._older] if now_ns < self._end_ns(each)]
         elif self._mode == "blend" and before is not None:
             self._shift_s = self._nearest_s(path, before, now_ns)
             self._offset = pose_delta(path.at(self._taken_over_ns + int(self._shift_s * NS))[0], before.pose)
@@ -142,14 +142,15 @@ class ChunkExecutor:
         path = self._path
         if path is None:
             return None
-        end_ns = path.chunk.stamp_ns + int(self._reach_s(path.chunk) * NS)
+        end_ns = self._end_ns(path)
         if now_ns >= end_ns + SETTLE_NS:
             return None
         path_ns = self._clock.at(min(now_ns, end_ns))
         followed_s = (path_ns - self._taken_over_ns) / NS
         shift_s = self._shift_s * math.exp(-followed_s / CATCH_UP_S)
         pose, twist, aux = path.at(path_ns + int(shift_s * NS))
-        if speaking := [each for each in self._older if each.end_ns > path_ns]:
+        # By age, not by path time: where the gate slows the arm down, that would reach back over many seconds.
+        if speaking := [each for each in self._older if now_ns < self._end_ns(each)]:
             pose, twist = mean_motion([path, *speaking], path_ns)
         twist = twist * (1.0 - shift_s / CATCH_UP_S)
         if followed_s < self._blend_s:
@@ -189,6 +190,10 @@ class ChunkExecutor:
                 break
             shift_s = min(SHIFT_S, max(-SHIFT_S, shift_s + float(gap @ along) / square))
         return best_s
+
+    def _end_ns(self, path: ChunkPath) -> int:
+        """Time until which a path is followed."""
+        return path.chunk.stamp_ns + int(self._reach_s(path.chunk) * NS)
 
     def _reach_s(self, chunk: Chunk) -> float:
         return min(self.max_age_s, len(chunk.deltas) * chunk.dt_s)

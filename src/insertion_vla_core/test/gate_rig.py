@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from insertion_vla_core.chunk import DT_S, HORIZON, Chunk
 from insertion_vla_core.decision import Decision, State
+from insertion_vla_core.executor import Execution
 from insertion_vla_core.gate import PERIOD_S, Gate
 from insertion_vla_core.geometry import Pose, exp_so3, pose_delta
 from insertion_vla_core.kinematics import forward, inverse, load_arm, twist_to_joint_rates
@@ -41,9 +42,14 @@ class Rig:
     """
 
     def __init__(
-        self, latency_s: float = 0.1, delay_s: float = 0.02, limits: Limits = LIMITS, q: object = None
+        self,
+        latency_s: float = 0.1,
+        delay_s: float = 0.02,
+        limits: Limits = LIMITS,
+        q: object = None,
+        execution: Execution = "blend",
     ) -> None:
-        self.gate = Gate(limits, ARM, TOOL)
+        self.gate = Gate(limits, ARM, TOOL, execution)
         self.q = np.array(START_Q if q is None else q, dtype=float)
         self.now_s, self.cycle = 100.0, 0
         self.force_n: float | None = 0.0

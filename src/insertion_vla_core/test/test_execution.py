@@ -67,6 +67,18 @@ def test_an_ensemble_is_the_mean_of_what_speaks_of_now_the_oldest_first(asides):
     assert aside(executor, now_s) == pytest.approx(weights @ speaking / weights.sum(), abs=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
+@given(rate=st.floats(0.02, 1.0), max_age_s=st.floats(0.15, 0.8), later_s=st.sampled_from([0.0, 0.03, 0.09]))
+def test_an_ensemble_asks_no_chunk_that_is_too_old_however_slow_the_arm_is(rate, max_age_s, later_s):
+    executor = ChunkExecutor(max_age_s=max_age_s, mode="ensemble")
+    executor.set_rate(rate, at(0.0))
+    for sequence in range(20):
+        came_s = 0.1 * sequence + 0.05
+        executor.accept(chunk(sequence, 0.1 * sequence, 0.0 if sequence else 0.002), at(came_s))
+        asked = aside(executor, came_s + later_s) > 1e-6  # only the first is aside
+        assert asked == (came_s + later_s < max_age_s) or abs(came_s + later_s - max_age_s) < 1e-6
+
+
 def test_an_ensemble_forgets_what_was_cleared_and_ends_with_its_newest_chunk():
     executor, now_s = follow("ensemble", [0.0, 0.002])
     executor.clear()

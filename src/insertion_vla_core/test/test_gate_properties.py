@@ -1,6 +1,7 @@
 """What must hold whatever comes: random sequences of inputs, requests and faults against the gate's promises."""
 
 import math
+from typing import get_args
 
 import numpy as np
 from gate_rig import ARM, LIMITS, START_Q, TOOL, Rig, line
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from insertion_vla_core.chunk import ChunkRejected
 from insertion_vla_core.decision import Decision, Refused, State
+from insertion_vla_core.executor import Execution
 from insertion_vla_core.geometry import Pose
 from insertion_vla_core.kinematics import forward, twist_to_joint_rates
 from insertion_vla_core.limiter import Limiter
@@ -21,9 +23,9 @@ velocities = st.lists(st.floats(-0.05, 0.05), min_size=3, max_size=3)
 class GateMachine(RuleBasedStateMachine):
     """Drives a rig; keeps its own, independent record of what the gate was told."""
 
-    @initialize(latency_s=st.sampled_from([0.05, 0.1, 0.2]))
-    def start(self, latency_s: float) -> None:
-        self.rig = Rig(latency_s=latency_s)
+    @initialize(latency_s=st.sampled_from([0.05, 0.1, 0.2]), execution=st.sampled_from(get_args(Execution)))
+    def start(self, latency_s: float, execution: Execution) -> None:
+        self.rig = Rig(latency_s=latency_s, execution=execution)
         self.rig.follow(line(self.rig.pose, [0.004, 0.002, -0.003]))
         self.last = self.rig.tick()
         self.may_leave_fault = False
