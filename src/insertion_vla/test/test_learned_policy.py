@@ -90,6 +90,7 @@ def test_what_cannot_be_run_is_refused_at_configure(lab, tmp_path):
     assert "policy against graph" in problem and "observations.features.max_age_s: 1.2 against 0.9" in problem
     assert "no GPU" in refused(policy=str(good), **{"run.device": "cuda"}) or torch.cuda.is_available()
     assert "'run.backend'" in refused(policy=str(good), **{"run.backend": "tensorrt"})
+    assert "regression has one answer" in refused(policy=str(good), **{"run.guided_s": 0.2})
     os.truncate(good / "model.safetensors", 10_000)
     assert "truncated or damaged" in refused(policy=str(good))
     assert "no such folder" in refused(policy=str(tmp_path / "nothing"))

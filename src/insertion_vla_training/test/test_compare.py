@@ -5,10 +5,13 @@ import json
 
 import pytest
 from browser import open_page
+from evaluate_rig import diffusion_checkpoint
+from insertion_vla_sim.config import find_config
 from insertion_vla_training.evaluation.hardships import told_sentence
 from insertion_vla_training.evaluation.live import live_report
 from insertion_vla_training.evaluation.pairs import bootstrap, mcnemar
-from insertion_vla_training.evaluation.variants import short_names
+from insertion_vla_training.evaluation.settings import Settings
+from insertion_vla_training.evaluation.variants import short_names, variants
 
 from insertion_vla_training import compare
 
@@ -44,6 +47,19 @@ def test_the_wrong_instruction_names_another_trocar():
     assert told_sentence("wrong", "red") != told_sentence("named", "red") and told_sentence("empty", "red") == ""
 
 
+def test_every_mode_is_played_at_every_delay_and_only_diffusion_is_guided(tmp_path):
+    policies = [diffusion_checkpoint(tmp_path / name, name) for name in ("diffusion", "regression")]
+    swept = [
+        each
+        for each in variants([Settings(str(policy), find_config()) for policy in policies], ["execution"])
+        if each.sweep == "execution"
+    ]
+    found = {(each.policy, each.settings.execution, each.settings.inference_delay_s) for each in swept}
+    modes = {"diffusion": ("blend", "newest", "ensemble", "guided"), "regression": ("blend", "newest", "ensemble")}
+    assert found == {(name, mode, late) for name in modes for mode in modes[name] for late in (0.0, 0.2, 0.4)}
+    assert len({each.folder for each in swept}) == len(swept) == len(found)
+
+
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     out = tmp_path_factory.mktemp("compared")
@@ -60,7 +76,9 @@ def test_touch_of_another_episode_is_felt_and_reported(compared, tmp_path, capsy
     # It stops when the other episode's needle touched, or pushes on.
     assert shuffled["success"]["count"] == 0 or shuffled["peak_force_n"] > 2 * own["peak_force_n"]
     assert delayed["peak_force_n"] > own["peak_force_n"]
-    assert [row["value"] for row in csv.DictReader((out / "comparison.csv").open())] == ["", "shuffled", "delayed"]
+    table = list(csv.DictReader((out / "comparison.csv").open()))
+    assert [row["value"] for row in table] == ["", "shuffled", "delayed"]
+    assert [float(row["sparc"]) for row in table] == [row["sparc"] for row in rows] and own["sparc"] < -1.0
     page = open_page(out / "index.html", tmp_path)
     assert page.problems() == [] and "comparison.png" in [source for source, _ in page.pictures]
     assert "Force and A-line" in page.text

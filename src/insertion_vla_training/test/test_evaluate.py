@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from typing import get_args
 
 import cv2
 import numpy as np
 import pytest
 from browser import open_page
 from evaluate_rig import diffusion_checkpoint
+from insertion_vla_core.executor import Execution
 from insertion_vla_policy.run_options import RunOptions
 from insertion_vla_sim.config import find_config
 from insertion_vla_sim.lockstep import Lockstep
@@ -28,6 +30,7 @@ from insertion_vla_training import evaluate
 BRIEF = ("--time-limit-s", "2")
 TIMES = ("inference_ms", "features_ms")
 WAIT_S = 120.0
+TUNING_SEED = 400_000
 
 
 def run(out, *words, policy="scripted", episodes=1, jobs=1):
@@ -180,6 +183,22 @@ def test_a_diffusion_checkpoint_is_timed_and_its_samples_are_compared(tmp_path, 
     assert of.identity()["weights"] != "" and of.identity()["options"]["steps"] == 2
 
 
+def test_the_mode_of_execution_reaches_the_arm(experts):
+    of = settings("visual_servo")
+    played = [
+        play_episode(TUNING_SEED, load_bench(replace(of, execution=mode)), experts)[0] for mode in get_args(Execution)
+    ]
+    assert len({(result.path_median_mm, result.path_p95_mm, result.sparc) for result in played}) == len(played)
+
+
+def test_guided_chunks_continue_each_other_for_as_long_as_they_are_late(tmp_path, experts):
+    of = settings(str(diffusion_checkpoint(tmp_path / "policy")), options=RunOptions(steps=2), diversity_samples=0)
+    guided = replace(of, execution="guided", inference_delay_s=0.2)
+    gaps_mm = [play_episode(TUNING_SEED, load_bench(each), experts)[0].gap_mm for each in (of, guided)]
+    assert gaps_mm[1] < 0.7 * gaps_mm[0]
+    assert guided.run.guided_s == pytest.approx(0.21) and of.run.guided_s == 0.0
+
+
 def test_added_delays_reach_the_policy(experts):
     late = settings(inference_delay_s=0.3, feature_age_s=0.5)
     assert late.timing.inference_delay_s == pytest.approx(0.31)
@@ -216,6 +235,8 @@ def test_a_damaged_file_is_refused(tmp_path, capsys):
         (("scripted", "--steps", "0"), "expected --steps of at least 1, got 0"),
         (("scripted", "--delay-ms", "-5"), "expected --delay-ms from 0 to 2000, got -5"),
         (("scripted", "--feature-age-ms", "nan"), "expected --feature-age-ms from 0 to 5000, got nan"),
+        (("visual_servo", "--execution", "guided"), "expected a diffusion policy for guided execution"),
+        (("scripted", "--execution", "newest", "--live"), "expected --live without delays, hardships"),
     ],
 )
 def test_wrong_arguments_are_refused_with_what_to_do(tmp_path, capsys, words, sentence):

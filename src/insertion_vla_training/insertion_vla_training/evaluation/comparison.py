@@ -26,6 +26,7 @@ from insertion_vla_training.stores.episode_index import write_json
 
 SUMMARY, TABLE, PLOT, PAGE = "comparison.json", "comparison.csv", "comparison.png", "index.html"
 TEMPLATE = "comparison.html.j2"
+FIGURES = ("_mm", "_deg", "_n", "_s", "_ms", "sparc")  # ends of the names that are columns of the table
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +134,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
                 "successes": success["count"],
                 **{f"success_{name}": success[name] for name in ("share", "low", "high")},
                 "wrong_targets": wrong["count"],
-                **{name: value for name, value in row.items() if name.endswith(("_mm", "_deg", "_n", "_s", "_ms"))},
+                **{name: value for name, value in row.items() if name.endswith(FIGURES)},
             }
         )
     writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")

@@ -32,7 +32,9 @@ def play_live(settings: Settings, seeds: range, out: Path) -> dict[int, dict[str
     """
     plain = Settings(settings.policy, settings.config, settings.randomisation, settings.time_limit_s)
     if plain.identity() != settings.identity():
-        raise ValueError("expected --live without delays, hardships and other sampling steps: the graph has its own")
+        raise ValueError(
+            "expected --live without delays, hardships, other sampling steps and execution: the graph has its own"
+        )
     if shutil.which("ros2") is None:
         raise ValueError("expected the command ros2 for --live, there is none: source setup.bash, or leave --live out")
     out.mkdir(parents=True, exist_ok=True)

@@ -46,10 +46,6 @@ def load_player(settings: Settings, contract: Contract) -> Loaded:
         return Loaded(None, None, views)
     folder = checkpoint_folder(settings.policy)
     config = load_config(folder) if folder else None
-    if settings.execution == "guided" and config is None:
-        raise ValueError(
-            f"expected a diffusion policy for guided execution, got '{settings.policy}': choose another mode"
-        )
     expert = load_expert(settings.policy, settings.calibration, contract, settings.run)
     blind = config is not None and config.backbone is None
     backbone = None if blind else load_backbone(settings.policy, settings.calibration)

@@ -40,6 +40,9 @@ class Settings:
         execution: how a new chunk takes over, a mode of the executor, or "guided": the diffusion itself continues the
             chunk before until a new one can arrive, and the executor blends.
         diversity_samples: drawn of one observation for the action diversity of a policy that draws; 0: none.
+
+    Raises:
+        ValueError: guided execution of a policy that is no diffusion.
     """
 
     policy: str
@@ -54,6 +57,12 @@ class Settings:
     covered: str = ""
     execution: Mode = "blend"
     diversity_samples: int = 8
+
+    def __post_init__(self) -> None:
+        if self.execution == "guided" and not is_diffusion(self.policy):
+            raise ValueError(
+                f"expected a diffusion policy for guided execution, got '{self.policy}': choose another mode"
+            )
 
     @property
     def timing(self) -> Timing:
@@ -104,6 +113,12 @@ class Settings:
             "diversity_samples": self.diversity_samples,
             **{path.name: file_hash(path) for path in files},
         }
+
+
+def is_diffusion(policy: str) -> bool:
+    """Whether a policy draws its chunks by diffusion."""
+    folder = checkpoint_folder(policy)
+    return folder is not None and load_config(folder).model.expert == "diffusion"
 
 
 def weights_hash(policy: str) -> str:

@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from insertion_vla_policy.checkpoint_config import load_config
-from insertion_vla_policy.registry import checkpoint_folder
 from insertion_vla_sim.scene import VIEWS
 
-from insertion_vla_training.evaluation.settings import Mode, Settings
+from insertion_vla_training.evaluation.settings import Mode, Settings, is_diffusion
 
 STEPS = (1, 2, 4, 10, 50, 100)
 DELAYS_MS = (100, 200, 300, 500)
@@ -73,7 +71,7 @@ def short_names(policies: Sequence[str]) -> list[str]:
 
 def _values(sweep: str, base: Settings) -> list[tuple[str, Settings]]:
     if sweep == "steps":
-        steps = STEPS if _draws(base) else ()
+        steps = STEPS if is_diffusion(base.policy) else ()
         return [
             (str(n), replace(base, options=base.options.model_copy(update={"steps": n})))
             for n in steps
@@ -82,7 +80,7 @@ def _values(sweep: str, base: Settings) -> list[tuple[str, Settings]]:
     if sweep == "delay":
         return [(str(ms), replace(base, inference_delay_s=ms * 1e-3)) for ms in DELAYS_MS]
     if sweep == "execution":
-        modes = [mode for mode in get_args(Mode) if mode != "guided" or _draws(base)]
+        modes = [mode for mode in get_args(Mode) if mode != "guided" or is_diffusion(base.policy)]
         return [
             (f"{mode}, {ms} ms late", replace(base, execution=mode, inference_delay_s=ms * 1e-3))
             for ms in EXECUTION_DELAYS_MS
@@ -95,8 +93,3 @@ def _values(sweep: str, base: Settings) -> list[tuple[str, Settings]]:
     if sweep == "told":
         return [(kind, replace(base, told=kind)) for kind in ("wrong", "empty")]
     return [(view, replace(base, covered=view)) for view in VIEWS]
-
-
-def _draws(settings: Settings) -> bool:
-    folder = checkpoint_folder(settings.policy)
-    return folder is not None and load_config(folder).model.expert == "diffusion"
