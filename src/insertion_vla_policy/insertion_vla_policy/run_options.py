@@ -20,7 +20,7 @@ class RunOptions(StrictModel):
     )
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="where; a CUDA graph needs cuda")
     method: Literal["ddim", "ddpm"] = Field(default="ddim", description="how diffusion samples")
-    steps: int = Field(default=10, ge=1, le=10_000, description="steps of sampling, at most the T of the training")
+    steps: int = Field(default=4, ge=1, le=10_000, description="steps of sampling, at most the T of the training")
     samples: int = Field(default=1, ge=1, le=64, description="samples drawn per chunk")
     guided_s: float = Field(
         default=0.0,

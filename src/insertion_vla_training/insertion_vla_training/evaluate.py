@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that play (one per core)")
     parser.add_argument("--randomisation", choices=RANDOMISATIONS, default="heldout", help="set of scenes (heldout)")
-    parser.add_argument("--steps", type=int, default=10, help="of a diffusion expert's sampling (10)")
+    parser.add_argument("--steps", type=int, default=4, help="of a diffusion expert's sampling (4)")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="added to the inference delay [ms] (0)")
     parser.add_argument("--feature-age-ms", type=float, default=0.0, help="added to the age of features [ms] (0)")
     parser.add_argument(
