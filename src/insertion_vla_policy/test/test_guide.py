@@ -22,13 +22,13 @@ ROWS = np.arange(1, HORIZON + 1)
 @given(
     passed_s=st.floats(0.0, 0.69),
     taken_s=st.floats(0.0, 0.7),
-    moved=st.lists(st.floats(-0.01, 0.01), min_size=6, max_size=6),
+    moved=st.lists(st.floats(-0.001, 0.001), min_size=6, max_size=6),
 )
 def test_a_chunk_is_seen_from_a_later_pose_at_the_same_places_in_space(passed_s, taken_s, moved):
     steady = np.array([*TWIST[:3], 0.0, 0.0, TWIST[5]])  # a turn about one axis stays a line between rows
     before = Planned.of(0, ANCHOR, np.outer(DT_S * ROWS, steady))
-    later = apply_delta(ANCHOR, moved)
     passed_ns = int(passed_s * NS)
+    later = apply_delta(apply_delta(ANCHOR, passed_ns / NS * steady), moved)
     deltas, weights = before.continued(passed_ns, later, taken_s)
     for row in range(HORIZON):
         reached_s = passed_ns / NS + (row + 1) * DT_S
@@ -47,6 +47,16 @@ def test_nothing_is_said_of_the_time_before_it_or_after_its_end():
     before = Planned.of(NS, ANCHOR, np.outer(DT_S * ROWS, TWIST))
     assert before.continued(NS - 1, ANCHOR, 0.2) is None
     assert before.continued(NS + round((HORIZON - 1) * DT_S * NS) + 1000, ANCHOR, 0.2) is None
+
+
+@pytest.mark.parametrize("twist", [[0.02, 0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.4]])
+def test_a_chunk_that_the_arm_does_not_carry_out_is_not_continued(twist):
+    before = Planned.of(0, ANCHOR, np.outer(DT_S * ROWS, twist))
+    stays, follows = (lambda _: ANCHOR), (lambda t: apply_delta(ANCHOR, t * np.array(twist)))
+    for passed_s in (0.11, 0.3, 0.6):  # at 2 cm/s, or 2 cm/s of what is 5 cm from the tip
+        assert before.continued(round(passed_s * NS), stays(passed_s), 0.2) is None
+        assert before.continued(round(passed_s * NS), follows(passed_s), 0.2) is not None
+    assert before.continued(round(0.09 * NS), stays(0.09), 0.2) is not None, "a little behind is still on it"
 
 
 @pytest.fixture(scope="module")
