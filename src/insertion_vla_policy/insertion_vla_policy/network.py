@@ -96,8 +96,8 @@ class See(nn.Module):
 def cut(model: Model, names: tuple[str, ...]) -> Parts:
     """The parts of a model; `names` are those of its inputs."""
     if isinstance(model, Regression):
-        return Parts(names, ActAtOnce(model, names), None)
-    return Parts(names, Observe(model, names), See(model))
+        return Parts(names, ActAtOnce(model, names).eval(), None)
+    return Parts(names, Observe(model, names).eval(), See(model).eval())
 
 
 def put_together(parts: Parts, model: Model, sampler: Sampler) -> Act:

@@ -15,8 +15,9 @@ class RunOptions(StrictModel):
     others is taken, and their spread is reported. Each goal begins with the seed anew.
     """
 
-    backend: Literal["eager", "compile", "cuda_graph", "onnx", "onnx_int8"] = Field(
-        default="eager", description="what computes: torch, torch.compile, a CUDA graph, ONNX Runtime (8-bit weights)"
+    backend: Literal["traced", "eager", "compile", "cuda_graph", "onnx", "onnx_int8"] = Field(
+        default="traced",
+        description="what computes: torch, traced or as written, torch.compile, a CUDA graph, ONNX Runtime (8-bit)",
     )
     device: Literal["cpu", "cuda"] = Field(default="cpu", description="where; a CUDA graph needs cuda")
     method: Literal["ddim", "ddpm"] = Field(default="ddim", description="how diffusion samples")

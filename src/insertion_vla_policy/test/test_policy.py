@@ -102,7 +102,10 @@ def test_no_force_and_no_surface_still_act(folders):
     assert np.isfinite(policy(observation(surface=False)).deltas).all()
 
 
-@pytest.mark.parametrize(("expert", "backend"), [("diffusion", "onnx"), ("regression", "onnx_int8")])
+@pytest.mark.parametrize(
+    ("expert", "backend"),
+    [("diffusion", "onnx"), ("diffusion", "traced"), ("regression", "traced"), ("regression", "onnx_int8")],
+)
 def test_another_back_end_gives_the_same_action(folders, expert, backend):
     seen = observation()
     plain, other = (Policy.load(folders[expert], RunOptions(steps=2, backend=b)) for b in ("eager", backend))

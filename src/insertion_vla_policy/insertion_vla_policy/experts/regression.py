@@ -28,7 +28,7 @@ class Regression(nn.Module):
     def act(self, inputs: dict[str, Tensor]) -> Tensor:
         """Actions of normalised inputs."""
         memory, mask = self.encoder(inputs)
-        tokens = self.queries.expand(len(memory), -1, -1)
+        tokens = self.queries.expand(memory.shape[0], -1, -1)
         return self.decoder(tokens, self.decoder.condition(memory), mask)
 
     def forward(self, inputs: dict[str, Tensor], actions: Tensor, rows: Tensor | None = None) -> Loss:
