@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from insertion_vla_policy.checkpoint import load_checkpoint, save_checkpoint
 from insertion_vla_policy.model_card import CARD
 
@@ -76,8 +77,6 @@ def _closed_loop(comparison: Mapping[str, Any], name: str) -> str:
 
 
 def main() -> int:
-    import yaml
-
     root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path)
