@@ -261,7 +261,7 @@ def _eliminated(matrix: Array, wanted: Array) -> Array | None:
     if matrix.shape[1] != len(wanted):
         return None
     try:
-        rates: Array = np.linalg.solve(matrix, wanted)
+        rates = np.linalg.solve(matrix, wanted).astype(np.float64, copy=False)
     except np.linalg.LinAlgError:
         return None
     return rates if rates @ rates <= WELL_POSED**2 * (wanted @ wanted) else None
