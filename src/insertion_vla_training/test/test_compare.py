@@ -3,10 +3,12 @@
 import csv
 import json
 
+import cv2
 import pytest
 from browser import open_page
 from evaluate_rig import diffusion_checkpoint
 from insertion_vla_sim.config import find_config
+from insertion_vla_training.evaluation.comparison_plot import draw_comparison
 from insertion_vla_training.evaluation.hardships import told_sentence
 from insertion_vla_training.evaluation.live import live_report
 from insertion_vla_training.evaluation.pairs import bootstrap, mcnemar
@@ -58,6 +60,10 @@ def test_every_mode_is_played_at_every_delay_and_only_diffusion_is_guided(tmp_pa
     modes = {"diffusion": ("blend", "newest", "ensemble", "guided"), "regression": ("blend", "newest", "ensemble")}
     assert found == {(name, mode, late) for name in modes for mode in modes[name] for late in (0.0, 0.2, 0.4)}
     assert len({each.folder for each in swept}) == len(swept) == len(found)
+    share = {"count": 5, "of": 6, "share": 5 / 6, "low": 0.4, "high": 0.97}
+    rows = [{"policy": each.policy, "sweep": each.sweep, "value": each.value, "success": share} for each in swept]
+    draw_comparison({"rows": rows}, tmp_path / "modes.png")
+    assert cv2.imread(str(tmp_path / "modes.png")).std() > 10.0
 
 
 @pytest.fixture(scope="module")

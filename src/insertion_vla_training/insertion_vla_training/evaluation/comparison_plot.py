@@ -12,6 +12,7 @@ from insertion_vla_training.evaluation.variants import AS_IS, SWEEPS
 from insertion_vla_training.inspection.style import QUIET, SERIES, figure, save, styled
 
 WIDTH_PX, PANEL_PX, COLUMNS = 1200, 330, 3
+MARKS = {"blend": "o-", "newest": "s--", "ensemble": "^:", "guided": "D-."}  # of the modes of execution
 CURVES = {"steps": "steps", "delay": "ms", "age": "ms"}
 TITLES = {
     AS_IS: "Success [%], Wilson 95 % interval",
@@ -34,6 +35,8 @@ def draw_comparison(comparison: dict[str, Any], path: Path) -> None:
             found = [row for row in rows if row["sweep"] == sweep]
             if sweep in CURVES:
                 _curves(axes, sweep, found, [row for row in rows if row["sweep"] == AS_IS], colours)
+            elif sweep == "execution":
+                _modes(axes, found, colours)
             else:
                 _bars(axes, found, colours)
             axes.set_title(TITLES[sweep])
@@ -60,6 +63,23 @@ def _bars(axes: Axes, rows: list[dict[str, Any]], colours: dict[str, str]) -> No
         for policy in dict.fromkeys(row["policy"] for row in rows):
             axes.bar(0, 0, color=colours[policy], label=policy)
         axes.legend(loc="lower right", frameon=True)
+
+
+def _modes(axes: Axes, rows: list[dict[str, Any]], colours: dict[str, str]) -> None:
+    """Success over the delay, every policy and mode a little aside so that equal ones are all seen."""
+    lines: dict[tuple[str, str], list[tuple[float, dict[str, float]]]] = {}
+    for row in rows:
+        mode, late = row["value"].removesuffix(" ms late").split(", ")
+        lines.setdefault((row["policy"], mode), []).append((float(late), row["success"]))
+    for place, ((policy, mode), points) in enumerate(lines.items()):
+        x = [late + 12.0 * (place - (len(lines) - 1) / 2) for late, _ in points]
+        y = np.array([100 * share["share"] for _, share in points])
+        low, high = (np.array([100 * share[name] for _, share in points]) for name in ("low", "high"))
+        bounds = np.clip([y - low, high - y], 0.0, None)
+        label = f"{policy}, {mode}"
+        axes.errorbar(x, y, bounds, fmt=MARKS[mode], ms=4, lw=1.1, elinewidth=0.7, color=colours[policy], label=label)
+    axes.set_xlabel("ms")
+    axes.legend(loc="lower left", fontsize=6, ncols=2)
 
 
 def _curves(
