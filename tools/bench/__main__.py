@@ -115,6 +115,7 @@ def main() -> int:
         print(f"bench failed: {error}", file=sys.stderr)
         return 1
     finally:
+        probe.close()
         if launch.poll() is None:
             launch.send_signal(signal.SIGINT)
         launch.wait(30)

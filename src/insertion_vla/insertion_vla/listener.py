@@ -21,13 +21,15 @@ LOOK_UP_NS = 200_000_000  # how long a silent thread takes to notice that the co
 class Heard(NamedTuple):
     """One subscription of a listener.
 
-    ``callback(message, info)`` runs in the listener's thread; ``info["received_timestamp"]`` is wall time in ns.
+    ``callback(message, info)`` runs in the listener's thread; ``info["received_timestamp"]`` is wall time in ns. A raw
+    message is bytes, as it was sent.
     """
 
     kind: type
     topic: str
     callback: Callable[[Any, dict[str, Any]], None]
     profile: QoSProfile
+    raw: bool = False
 
 
 class Listener:
@@ -49,7 +51,7 @@ class Listener:
         )
         self._subscriptions = [
             self._node.create_subscription(
-                heard.kind, node.resolve_topic_name(heard.topic), heard.callback, heard.profile
+                heard.kind, node.resolve_topic_name(heard.topic), heard.callback, heard.profile, raw=heard.raw
             )
             for heard in subscriptions
         ]
@@ -82,5 +84,5 @@ class Listener:
 
     def _take_all(self, subscription: Any) -> None:
         take, kind, callback = subscription.handle.take_message, subscription.msg_type, subscription.callback
-        while not self._closed and (taken := take(kind, False)) is not None:
+        while not self._closed and (taken := take(kind, subscription.raw)) is not None:
             callback(*taken)
