@@ -16,16 +16,14 @@ from insertion_vla import launch_arguments as check
 from launch import LaunchDescription
 
 SHARE = Path(get_package_share_directory("insertion_vla"))
-SCRIPTED = "scripted"  # the simulation's expert with privileged state, to collect data
 LOADING_S = 180.0  # a node that loads, compiles and checks a model may take so long to configure
 LATE = "nice -n 5"  # what may be late gives way to force, robot and actions on a small machine
-PORTS = {"front": 5561, "side": 5562, "hand": 5563}
 ARGUMENTS = (
     ("hardware", "sim", "sim, meca500 or ros2_control"),
     (
         "policy",
         "diffusion",
-        f"{', '.join(policy_names())}, the folder of a checkpoint, or {SCRIPTED} (simulation only: privileged state)",
+        f"{', '.join(policy_names())}, a checkpoint's folder, or {check.SCRIPTED} (simulation only: privileged state)",
     ),
     ("instruction", "", "run this goal once everything is active; empty: wait for run_insertion goals"),
     ("cameras", "front,side,hand", "camera views to start and to feed to the policy"),
@@ -54,10 +52,10 @@ def stack(context) -> list:
     """Checks every argument, then names the processes of this machine; raises one sentence on a bad value."""
     given = context.launch_configurations
     hardware = check.one_of("hardware", given["hardware"], check.HARDWARE)
-    policy = check.policy(given["policy"], (*policy_names(), SCRIPTED))
+    policy = check.policy(given["policy"], (*policy_names(), check.SCRIPTED))
     parts = check.some_of("hosts", given["hosts"], check.PARTS)
     views = check.some_of("cameras", given["cameras"], check.VIEWS)
-    scripted, simulated = policy == SCRIPTED, hardware == "sim"
+    scripted, simulated = policy == check.SCRIPTED, hardware == "sim"
     if scripted and not simulated:
         raise ValueError("policy: 'scripted' reads the simulation's ground truth, so it needs hardware:=sim")
     expert = "scripted_expert" if scripted else "action_expert"
@@ -91,7 +89,7 @@ def stack(context) -> list:
         actions.append(node("force_sensor", **({"bind_address": host, "sender_address": host} if simulated else {})))
     if "cameras" in parts:
         for view in views:
-            sim = {"driver": "zmq", "device": f"tcp://{host}:{PORTS[view]}"} if simulated else {}
+            sim = {"driver": "zmq", "device": f"tcp://{host}:{check.CAMERA_PORTS[view]}"} if simulated else {}
             actions.append(node(f"camera_{view}", "camera", LATE, view=view, **sim))
     if "inference" in parts:
         if scripted:

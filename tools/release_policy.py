@@ -18,8 +18,8 @@ LIMITS = """## Limits
 Trained in simulation alone, on this bench, its three trocars (red, green, blue) and its cameras: a real bench needs
 recordings of its own. It must be given the camera calibration, since it is told where the named trocar is in space,
 and finds it only as well as the cameras stand where the calibration says. It stops where the needle feels the
-membrane: with force and A-line missing it is not to be used. The gate beside the
-arm holds the limits of force, not this policy."""
+membrane: with force and A-line missing it is not to be used. The gate beside the arm holds the limits of force, not
+this policy."""
 
 
 def release(checkpoint: Path, target: Path, recipe: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> None:

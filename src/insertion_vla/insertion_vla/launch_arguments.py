@@ -14,7 +14,9 @@ import yaml
 
 PARTS = ("robot", "cameras", "sensor", "inference")
 HARDWARE = ("sim", "meca500", "ros2_control")
-VIEWS = ("front", "side", "hand")
+CAMERA_PORTS = {"front": 5561, "side": 5562, "hand": 5563}  # of the simulation
+VIEWS = tuple(CAMERA_PORTS)
+SCRIPTED = "scripted"  # the simulation's expert with privileged state, to collect data
 NODES = (
     *(f"camera_{view}" for view in VIEWS),
     *("force_sensor", "arm", "vlm", "action_expert", "scripted_expert", "task", "episode", "lifecycle_manager"),

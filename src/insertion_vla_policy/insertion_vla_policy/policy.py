@@ -133,14 +133,16 @@ class Policy:
         chosen, spread_m = nearest_to_all(draw.actions)
         deltas, aux = deltas_and_aux(chosen)
         status: str = self.checkpoint.config.model.expert
-        if self.options.max_spread_m and spread_m > self.options.max_spread_m:
+        held = bool(self.options.max_spread_m) and spread_m > self.options.max_spread_m
+        if held:
             deltas = np.zeros_like(deltas)
             status = (
                 f"hold: {len(draw.actions)} samples are {spread_m * 1e3:.1f} mm apart, allowed "
                 f"{self.options.max_spread_m * 1e3:.1f} mm"
             )
         if self.options.guided_s:
-            self._last = Planned.of(observation.stamp_ns, _anchor(observation), deltas)
+            # A plan that is held is not carried out: there is nothing to continue.
+            self._last = None if held else Planned.of(observation.stamp_ns, _anchor(observation), deltas)
         timing = {**draw.timing, "total": time.perf_counter() - started}
         return Action(deltas, aux, status, timing, spread_m if len(draw.actions) > 1 else None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from insertion_vla_core.contract import Contract
 
-from insertion_vla_policy.checkpoint_config import CONFIG, load_config
+from insertion_vla_policy.checkpoint_config import CONFIG, BackboneRef, load_config
 from insertion_vla_policy.protocol import Backbone, Expert
 from insertion_vla_policy.run_options import RunOptions
 
@@ -75,14 +75,19 @@ def load_backbone(policy: str | Path, calibration: str | Path) -> Backbone:
     if wanted.name in _WEIGHTLESS:
         backbone: Backbone = _factory(_WEIGHTLESS[wanted.name])(calibration)
     else:
-        inside = folder / wanted.source
-        backbone = _folder_backbone(inside if inside.is_dir() else Path(wanted.source).expanduser())
+        backbone = _folder_backbone(backbone_folder(folder, wanted))
     if (backbone.model_id, backbone.model_hash) != (wanted.model_id, wanted.model_hash):
         raise ValueError(
             f"expected backbone '{wanted.model_id}' {wanted.model_hash}, with which the policy in {folder} was "
             f"trained, got '{backbone.model_id}' {backbone.model_hash}: restore its files, or train again"
         )
     return backbone
+
+
+def backbone_folder(folder: Path, wanted: BackboneRef) -> Path:
+    """Where the backbone of a checkpoint is: inside its folder, else at the path itself."""
+    inside = folder / wanted.source
+    return inside if inside.is_dir() else Path(wanted.source).expanduser()
 
 
 def load_expert(

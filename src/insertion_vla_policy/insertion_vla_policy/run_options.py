@@ -7,6 +7,8 @@ from typing import Literal
 from insertion_vla_core.strict_yaml import StrictModel
 from pydantic import Field
 
+MOST_GUIDED_S = 0.7  # of a chunk of 0.8 s: the rest is left for what is new
+
 
 class RunOptions(StrictModel):
     """Options of `Policy.load`, and parameters `run.*` of the action_expert node.
@@ -26,7 +28,7 @@ class RunOptions(StrictModel):
     guided_s: float = Field(
         default=0.0,
         ge=0.0,
-        le=0.7,
+        le=MOST_GUIDED_S,
         description="[s] diffusion: a chunk continues the one before it for so long, and then leaves it; 0: never",
     )
     max_spread_m: float = Field(default=0.0, ge=0.0, le=1.0, description="[m] hold beyond this spread; 0: never")

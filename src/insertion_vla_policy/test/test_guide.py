@@ -93,3 +93,13 @@ def test_regression_cannot_be_guided(tmp_path):
         ValueError, match="expected guided_s 0 for the policy in .*, got 0.2: regression has one answer"
     ):
         Policy.load(checkpoint(tmp_path / "regression"), RunOptions(guided_s=0.2))
+
+
+def test_a_plan_that_was_held_is_not_continued(folder):
+    seen = observation()
+    options = RunOptions(steps=5, samples=4, max_spread_m=1e-9)
+    guided, free = (Policy.load(folder, options.model_copy(update={"guided_s": s})) for s in (0.3, 0.0))
+    for policy in (guided, free):
+        policy.reset("g", "")
+        assert policy(seen).status.startswith("hold")
+    assert guided(seen).spread_m == free(seen).spread_m

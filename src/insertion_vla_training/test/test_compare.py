@@ -7,13 +7,15 @@ import cv2
 import pytest
 from browser import open_page
 from evaluate_rig import diffusion_checkpoint
+from insertion_vla_policy.run_options import RunOptions
 from insertion_vla_sim.config import find_config
+from insertion_vla_training.evaluation import comparison_plot
 from insertion_vla_training.evaluation.comparison_plot import draw_comparison
 from insertion_vla_training.evaluation.hardships import told_sentence
 from insertion_vla_training.evaluation.live import live_report
 from insertion_vla_training.evaluation.pairs import bootstrap, mcnemar
 from insertion_vla_training.evaluation.settings import Settings
-from insertion_vla_training.evaluation.variants import short_names, variants
+from insertion_vla_training.evaluation.variants import AS_IS, short_names, variants
 
 from insertion_vla_training import compare
 
@@ -64,6 +66,17 @@ def test_every_mode_is_played_at_every_delay_and_only_diffusion_is_guided(tmp_pa
     rows = [{"policy": each.policy, "sweep": each.sweep, "value": each.value, "success": share} for each in swept]
     draw_comparison({"rows": rows}, tmp_path / "modes.png")
     assert cv2.imread(str(tmp_path / "modes.png")).std() > 10.0
+
+
+def test_the_policies_as_they_are_stand_at_the_steps_that_they_take(monkeypatch, tmp_path):
+    success = {"share": 1.0, "low": 0.9, "high": 1.0, "count": 9, "of": 9}
+    places = [(AS_IS, ""), *(("steps", str(n)) for n in (1, 2, 10))]
+    rows = [{"policy": "d", "sweep": sweep, "value": value, "success": success} for sweep, value in places]
+    drawn = []
+    monkeypatch.setattr(comparison_plot, "save", lambda figure, path: drawn.extend(figure.axes))
+    comparison_plot.draw_comparison({"rows": rows}, tmp_path / "comparison.png")
+    steps = next(axes for axes in drawn if axes.get_xlabel() == "steps")
+    assert list(steps.lines[0].get_xdata()) == [1, 2, RunOptions().steps, 10]
 
 
 @pytest.fixture(scope="module")

@@ -196,7 +196,7 @@ def test_guided_chunks_continue_each_other_for_as_long_as_they_are_late(tmp_path
     guided = replace(of, execution="guided", inference_delay_s=0.2)
     gaps_mm = [play_episode(TUNING_SEED, load_bench(each), experts)[0].gap_mm for each in (of, guided)]
     assert gaps_mm[1] < 0.7 * gaps_mm[0]
-    assert guided.run.guided_s == pytest.approx(0.21) and of.run.guided_s == 0.0
+    assert guided.run_options.guided_s == pytest.approx(0.21) and of.run_options.guided_s == 0.0
 
 
 def test_added_delays_reach_the_policy(experts):

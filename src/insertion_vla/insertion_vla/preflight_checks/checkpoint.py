@@ -8,7 +8,7 @@ from pathlib import Path
 from insertion_vla_core.contract import differences, parse_contract
 from insertion_vla_policy.checkpoint_config import BackboneRef, load_config
 from insertion_vla_policy.model_card import CARD, check_card
-from insertion_vla_policy.registry import checkpoint_folder
+from insertion_vla_policy.registry import backbone_folder, checkpoint_folder
 
 from insertion_vla.preflight_checks.finding import Finding
 from insertion_vla.preflight_checks.selection import Selection
@@ -76,9 +76,3 @@ def _backbone(selection: Selection, folder: Path, wanted: BackboneRef | None) ->
     return Finding(
         "backbone", "ok", f"'{wanted.model_id}' {wanted.model_hash}{outside}, views {','.join(wanted.views)}"
     )
-
-
-def backbone_folder(folder: Path, wanted: BackboneRef) -> Path:
-    """Where the registry looks: inside the checkpoint, else at the path itself."""
-    inside = folder / wanted.source
-    return inside if inside.is_dir() else Path(wanted.source).expanduser()

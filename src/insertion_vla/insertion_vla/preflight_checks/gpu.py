@@ -6,9 +6,8 @@ from pathlib import Path
 from insertion_vla_core.strict_yaml import load_strict
 from insertion_vla_policy.backbones.qwen_settings import QwenSettings
 from insertion_vla_policy.checkpoint_config import load_config
-from insertion_vla_policy.registry import checkpoint_folder
+from insertion_vla_policy.registry import backbone_folder, checkpoint_folder
 
-from insertion_vla.preflight_checks.checkpoint import backbone_folder
 from insertion_vla.preflight_checks.finding import Finding
 from insertion_vla.preflight_checks.selection import Selection
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 import psutil
 
 from insertion_vla.free_addresses import TCP_PORTS, bind_error
+from insertion_vla.launch_arguments import CAMERA_PORTS
 from insertion_vla.preflight_checks.finding import Finding
-from insertion_vla.preflight_checks.selection import PORTS, Selection
+from insertion_vla.preflight_checks.selection import Selection
 
-CAMERA_PORTS = tuple(PORTS.values())  # in TCP_PORTS too, where the camera nodes bind them
+CAMERAS = tuple(CAMERA_PORTS.values())  # in TCP_PORTS too, where the camera nodes bind them
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 _ADDRESS = re.compile(r"tcp://([^:]+):(\d+)")
 
@@ -58,7 +59,7 @@ def _wanted(selection: Selection) -> Iterator[tuple[str, int, socket.SocketKind,
             if camera and camera.driver == "zmq" and (match := _ADDRESS.fullmatch(camera.device)):
                 yield _literal(match[1]), int(match[2]), TCP, f"camera_{view}"
     if "robot" in selection.parts and selection.simulated:
-        for port in sorted(set(TCP_PORTS) - set(CAMERA_PORTS)):
+        for port in sorted(set(TCP_PORTS) - set(CAMERAS)):
             yield selection.host, port, TCP, "the simulation"
 
 

@@ -16,9 +16,6 @@ from insertion_vla.paths import config_file
 from insertion_vla.preflight_checks.finding import Finding, NotDone
 from insertion_vla.preflight_checks.parameter_file import read_parameters
 
-SCRIPTED = "scripted"
-PORTS = {"front": 5561, "side": 5562, "hand": 5563}  # of the simulation's cameras
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -51,7 +48,7 @@ class Selection:
     @property
     def scripted(self) -> bool:
         """Whether the simulation's expert acts, without vlm."""
-        return self.policy == SCRIPTED
+        return self.policy == check.SCRIPTED
 
     @property
     def split(self) -> bool:
@@ -89,8 +86,8 @@ def select(given: Mapping[str, str]) -> Selection:
         ValueError: one sentence that names the wrong argument.
     """
     hardware = check.one_of("hardware", given["hardware"], check.HARDWARE)
-    policy = check.policy(given["policy"], (*policy_names(), SCRIPTED))
-    if policy == SCRIPTED and hardware != "sim":
+    policy = check.policy(given["policy"], (*policy_names(), check.SCRIPTED))
+    if policy == check.SCRIPTED and hardware != "sim":
         raise ValueError("policy: 'scripted' reads the simulation's ground truth, so it needs hardware:=sim")
     parts = check.some_of("hosts", given["hosts"], check.PARTS)
     views = check.some_of("cameras", given["cameras"], check.VIEWS)
@@ -127,8 +124,10 @@ def _nodes(
 ) -> dict[str, tuple[type[ParameterModel], dict[str, Any]]]:
     """Model of each node's parameters, and those that the launch sets itself."""
     sim = hardware == "sim"
-    devices = {view: {"driver": "zmq", "device": f"tcp://{host}:{PORTS[view]}"} if sim else {} for view in views}
-    learned = {} if policy == SCRIPTED else {"policy": policy}
+    devices = {
+        view: {"driver": "zmq", "device": f"tcp://{host}:{check.CAMERA_PORTS[view]}"} if sim else {} for view in views
+    }
+    learned = {} if policy == check.SCRIPTED else {"policy": policy}
     return {
         "arm": (arm.Parameters, {"backend": "meca500", "meca500.address": host} if sim else {"backend": hardware}),
         "force_sensor": (force_sensor.Parameters, {"bind_address": host, "sender_address": host} if sim else {}),

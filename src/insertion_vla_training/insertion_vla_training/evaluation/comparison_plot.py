@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from insertion_vla_policy.run_options import RunOptions
 from matplotlib.axes import Axes
 
 from insertion_vla_training.evaluation.variants import AS_IS, SWEEPS
@@ -88,7 +89,8 @@ def _curves(
     for policy in dict.fromkeys(row["policy"] for row in rows):
         own = [(float(row["value"]), row["success"]) for row in rows if row["policy"] == policy]
         base = next(row["success"] for row in as_is if row["policy"] == policy)
-        own = sorted([*own, (10.0 if sweep == "steps" else 0.0, base)], key=lambda point: point[0])
+        usual = float(RunOptions().steps) if sweep == "steps" else 0.0
+        own = sorted([*own, (usual, base)], key=lambda point: point[0])
         x = [value for value, _ in own]
         axes.plot(x, [100 * share["share"] for _, share in own], "o-", ms=4, color=colours[policy], label=policy)
         bounds = [[100 * share[name] for _, share in own] for name in ("low", "high")]

@@ -46,7 +46,7 @@ def load_player(settings: Settings, contract: Contract) -> Loaded:
         return Loaded(None, None, views)
     folder = checkpoint_folder(settings.policy)
     config = load_config(folder) if folder else None
-    expert = load_expert(settings.policy, settings.calibration, contract, settings.run)
+    expert = load_expert(settings.policy, settings.calibration, contract, settings.run_options)
     blind = config is not None and config.backbone is None
     backbone = None if blind else load_backbone(settings.policy, settings.calibration)
     # Episodes run side by side, and more threads would not give the same numbers.

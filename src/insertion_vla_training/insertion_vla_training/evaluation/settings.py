@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from insertion_vla_core.chunk import DT_S
+from insertion_vla_core.executor import Execution
 from insertion_vla_policy.checkpoint_config import load_config
 from insertion_vla_policy.model_card import file_hash
 from insertion_vla_policy.registry import checkpoint_folder, policy_names
-from insertion_vla_policy.run_options import RunOptions
+from insertion_vla_policy.run_options import MOST_GUIDED_S, RunOptions
 from insertion_vla_sim.lockstep_parts import LIKE_THE_GRAPH, Timing
 from insertion_vla_sim.randomise import Randomisation
 
 from insertion_vla_training.evaluation.hardships import Told, Touch
 
-Mode = Literal["blend", "newest", "ensemble", "guided"]
+Mode = Literal[Execution, "guided"]
 SCRIPTED = "scripted"
-MOST_GUIDED_S = 0.7
 FIRST_SEED, LAST_SEED = 500_000, 999_999  # kept for evaluation; training collects below
 
 
@@ -74,7 +74,7 @@ class Settings:
         )
 
     @property
-    def run(self) -> RunOptions:
+    def run_options(self) -> RunOptions:
         """How a checkpoint is run in these episodes."""
         if self.execution != "guided":
             return self.options
