@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import statistics
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from insertion_vla_core.contract import load_contract
 from insertion_vla_core.limits import load_limits
+from insertion_vla_core.workers import start_worker, worker_context
 
 from insertion_vla_sim.config import find_config
 from insertion_vla_sim.lockstep import Episode, Lockstep
@@ -50,8 +50,7 @@ def play_all(jobs: Sequence[Job], processes: int) -> list[Episode]:
     """Play the jobs, with a progress line on standard error; results in the order of the jobs."""
     episodes: list[Episode] = []
     started_s = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes) as pool:
+    with worker_context().Pool(processes, start_worker) as pool:
         for episode in pool.imap(play, jobs):
             episodes.append(episode)
             good = sum(e.success for e in episodes)
@@ -85,7 +84,7 @@ def table(episodes: Sequence[Episode]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; exit code 0 when at least 98 % succeed."""
+    """Command line; exit code 0 when at least 98 % succeed, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="insertion_vla_sim.lockstep", description=__doc__)
     parser.add_argument("--seeds", type=int, default=20, help="number of episodes")
     parser.add_argument("--first", type=int, default=0, help="first seed")
@@ -102,6 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jobs = [
         Job(seed, config, options.randomisation, options.aim_error_mm * 1e-3, options.time_limit_s) for seed in seeds
     ]
-    episodes = play_all(jobs, options.processes)
+    try:
+        episodes = play_all(jobs, options.processes)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
     print(table(episodes))
     return 0 if sum(e.success for e in episodes) >= 0.98 * len(episodes) else 1

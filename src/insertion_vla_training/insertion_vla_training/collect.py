@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import multiprocessing
 import os
 import resource
 import sys
@@ -21,6 +20,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from insertion_vla_core.revision import git_revision
+from insertion_vla_core.workers import start_worker, worker_context
 from insertion_vla_policy.registry import policy_names
 from insertion_vla_sim.config import find_config
 from insertion_vla_sim.randomise import RANDOMISATIONS
@@ -28,7 +28,6 @@ from insertion_vla_sim.randomise import RANDOMISATIONS
 from insertion_vla_training.bags.pool import NO_SPACE
 from insertion_vla_training.cli.progress import Progress
 from insertion_vla_training.cli.verb import Parser, run_verb
-from insertion_vla_training.cli.worker import start_worker
 from insertion_vla_training.collecting.episode import LAST_SEED, Collected, Settings, collect_episode
 from insertion_vla_training.collecting.expert import Variety
 
@@ -51,7 +50,7 @@ def collect(seeds: Sequence[int], settings: Settings, out: Path, jobs: int) -> I
     if jobs == 1:
         yield from (collect_episode(seed, settings, out) for seed in seeds)
         return
-    context = multiprocessing.get_context("spawn")
+    context = worker_context()
     stop = context.Event()
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(stop,)) as pool:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -11,8 +10,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
+from insertion_vla_core.workers import start_worker, worker_context
+
 from insertion_vla_training.bags.episode import bag_hash, read_episode
-from insertion_vla_training.cli.worker import start_worker
 from insertion_vla_training.stores.episode_data import save_episode
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -55,8 +55,7 @@ def read_bags(
         for number, bag in enumerate(bags):
             yield read_bag(bag, known, aline_type, staging / str(number))
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=start_worker) as pool:
+    with ProcessPoolExecutor(processes, mp_context=worker_context(), initializer=start_worker) as pool:
         waiting: deque[Future[Outcome]] = deque()
         try:
             for number, bag in enumerate(bags):

@@ -7,7 +7,6 @@ shard that is there is not computed again, so a run that was stopped goes on. No
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -20,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from insertion_vla_core.workers import start_worker, worker_context
 from insertion_vla_policy.protocol import Backbone, Features
 from numpy.typing import NDArray
 
@@ -29,7 +29,6 @@ from insertion_vla_training.caching.index import indexed_sets
 from insertion_vla_training.caching.sets import image_sets
 from insertion_vla_training.caching.tensors import DamagedFile
 from insertion_vla_training.cli.progress import Progress
-from insertion_vla_training.cli.worker import start_worker
 from insertion_vla_training.stores.episode_index import Episode
 from insertion_vla_training.stores.store import Store
 
@@ -124,7 +123,7 @@ def build(store: Path, cache: Path, jobs: Sequence[Job], make: MakeBackbone, pro
         for job in jobs:
             yield worker(job)
         return
-    context = multiprocessing.get_context("spawn")
+    context = worker_context()
     stop = context.Event()
     settings = (store, cache, make, max(1, (os.cpu_count() or 1) // processes), stop)
     with ProcessPoolExecutor(

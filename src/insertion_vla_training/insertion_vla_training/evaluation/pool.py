@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from insertion_vla_training.cli.worker import start_worker
+from insertion_vla_core.workers import start_worker, worker_context
+
 from insertion_vla_training.evaluation.episode import Bench, Result, load_bench, play_episode
 from insertion_vla_training.evaluation.settings import Settings
 
@@ -42,7 +42,7 @@ def evaluate(
             trace.save(trace_file(out, seed))
             yield result
         return
-    context = multiprocessing.get_context("spawn")
+    context = worker_context()
     stop = context.Event()
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(stop,)) as pool:
         try:

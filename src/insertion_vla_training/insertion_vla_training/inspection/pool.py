@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -10,8 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from insertion_vla_core.limits import Limits
+from insertion_vla_core.workers import start_worker, worker_context
 
-from insertion_vla_training.bags.pool import start_worker
 from insertion_vla_training.inspection.episode import inspect_episode
 from insertion_vla_training.inspection.measured import Measured, digest_of, load_measured
 from insertion_vla_training.stores.episode_index import Episode
@@ -52,8 +51,7 @@ def look_at_all(
         for episode, task in zip(episodes, work, strict=True):
             yield episode, inspect_episode(*task)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=start_worker) as pool:
+    with ProcessPoolExecutor(processes, mp_context=worker_context(), initializer=start_worker) as pool:
         try:
             running = {
                 pool.submit(inspect_episode, *task): episode for episode, task in zip(episodes, work, strict=True)

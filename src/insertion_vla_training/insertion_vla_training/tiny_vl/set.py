@@ -7,12 +7,12 @@ otherwise is refused.
 
 from __future__ import annotations
 
-import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from insertion_vla_core.workers import start_worker, worker_context
 from insertion_vla_sim.randomise import Randomisation
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -65,7 +65,7 @@ def generate(folder: Path, randomisation: Randomisation, first: int, count: int,
     missing = [shard for shard in shards if not shard.path.exists()]
     if missing:
         with Progress(f"frames ({randomisation})", sum(shard.count for shard in missing), "set") as progress:
-            with multiprocessing.get_context("spawn").Pool(min(processes, len(missing))) as pool:
+            with worker_context().Pool(min(processes, len(missing)), start_worker) as pool:
                 for drawn in pool.imap_unordered(draw, missing):
                     progress.advance(drawn)
     return [shard.path for shard in shards]
