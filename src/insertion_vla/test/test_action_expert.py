@@ -34,12 +34,19 @@ class Expert:
     def __init__(self) -> None:
         self.resets: list[tuple[str, str]] = []
         self.observations: list = []
+        self.looked: list = []
         self.stall_s = 0.0
         self.error: Exception | None = None
+        self.blind: Exception | None = None
         self.action = Action(np.zeros((8, 6)), np.zeros(8), "still")
 
     def reset(self, goal, instruction):
         self.resets.append((goal, instruction))
+
+    def look(self, observation):
+        self.looked.append((threading.current_thread().name, observation.newest_ns["features"]))
+        if self.blind is not None:
+            raise self.blind
 
     def act(self, observation):
         self.observations.append(observation)
@@ -216,6 +223,23 @@ def test_an_action_that_is_not_finite_is_not_sent(lab):
     lab.goal = "one"
     lab.error("expected finite deltas")
     assert lab.chunks.messages == []
+
+
+def test_new_features_are_looked_at_once_and_beside_the_ticks(lab):
+    lab.goal = "one"
+    lab.chunks.wait_count(15)
+    threads, stamps = zip(*lab.expert.looked, strict=True)
+    assert "ticks" not in threads
+    assert len(set(stamps)) == len(stamps) >= 4
+    acted_on = {observation.newest_ns["features"] for observation in lab.expert.observations}
+    assert len(acted_on - set(stamps)) <= 1, "all but those that were there before the goal"
+
+
+def test_an_exception_on_looking_deactivates_the_node_with_the_cause(lab):
+    lab.expert.blind = RuntimeError("no such camera")
+    lab.goal = "one"
+    lab.error("no such camera")
+    assert lab.node.phase == "inactive"
 
 
 def test_an_exception_of_the_expert_deactivates_the_node_with_the_cause(lab):

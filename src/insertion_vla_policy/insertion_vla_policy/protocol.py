@@ -96,6 +96,13 @@ class Expert(Protocol):
         """Forgets everything and starts a new goal."""
         ...
 
+    def look(self, observation: Observation) -> None:
+        """New features came: does now, beside the ticks, what `act` would else do with them under its deadline.
+
+        Optional, for `act` does without; called from another thread, also while `act` is at work.
+        """
+        return None
+
     def act(self, observation: Observation) -> Action:
         """Plans the next horizon from one observation of the contract's streams."""
         ...

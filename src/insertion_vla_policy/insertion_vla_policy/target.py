@@ -9,6 +9,7 @@ What a calibrated camera knows is not learnt again from a few hundred scenes: an
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,19 +27,24 @@ TARGET_CHANNELS = 10
 
 
 class TargetFinder:
-    """Finds the trocar in features; the newest answer is kept, as a fit takes milliseconds and features last."""
+    """Finds the trocar in features; the newest answer is kept, as a fit takes milliseconds and features last.
+
+    May be called from several threads: who asks while the fit is going on waits for its answer.
+    """
 
     def __init__(self, calibration: Calibration) -> None:
         self._calibration = calibration
+        self._lock = threading.Lock()
         self._stamps: tuple[int, ...] = ()
         self._tube: Tube | None = None
 
     def __call__(self, features: Features, poses: Window) -> Tube | None:
         """The trocar (base axes), or None; `poses` are rows of the tool's pose that reach back to the images."""
-        if features.view_stamps_ns != self._stamps:
-            self._stamps = features.view_stamps_ns
-            self._tube = tube_of(features, self._calibration, *poses.valid())
-        return self._tube
+        with self._lock:
+            if features.view_stamps_ns != self._stamps:
+                self._stamps = features.view_stamps_ns
+                self._tube = tube_of(features, self._calibration, *poses.valid())
+            return self._tube
 
 
 def load_finder(calibration: str | Path) -> TargetFinder:

@@ -16,12 +16,15 @@ from insertion_vla_core.geometry import Pose
 from insertion_vla_core.observation import Missing
 from insertion_vla_policy.checkpoint import load_checkpoint
 from insertion_vla_policy.inputs import build_inputs
-from insertion_vla_policy.target import TargetFinder
+from insertion_vla_policy.policy import Policy
+from insertion_vla_policy.registry import checkpoint_folder
+from insertion_vla_policy.run_options import RunOptions
 from insertion_vla_sim.config import find_config
 from insertion_vla_training.profiling.budget import budget
 from insertion_vla_training.profiling.measure import Row, made_up, recommended
 from insertion_vla_training.profiling.observations import DOWN, FEATURES_EVERY, MOUTH_BELOW_M, TOOL, Scene
 
+from insertion_vla_policy import target
 from insertion_vla_training import profile
 
 WAIT_S = 120.0
@@ -130,10 +133,28 @@ def test_a_policy_with_a_target_is_shown_a_trocar(diffusion):
     spec = checkpoint.config.model.inputs.model_copy(update={"target": True})
     scene = Scene(checkpoint.contract, spec, checkpoint.config.backbone, calibration)
     (observation,), _ = made_up(scene, 1)
-    inputs = build_inputs(observation, spec, TargetFinder(calibration))
+    inputs = build_inputs(observation, spec, target.TargetFinder(calibration))
     assert inputs["target_mask"].all()
     below = Pose(TOOL, DOWN).apply(np.array([0.0, 0.0, MOUTH_BELOW_M])) - TOOL
     assert inputs["target"][:3] == pytest.approx(below, abs=1e-3)
+
+
+def test_the_trocar_that_was_looked_at_is_not_fitted_again_in_the_tick(monkeypatch):
+    calls = []
+    fit = target.tube_of
+    monkeypatch.setattr(target, "tube_of", lambda *given: calls.append(given) or fit(*given))
+    folder = checkpoint_folder("diffusion")
+    checkpoint, options = load_checkpoint(folder), RunOptions(backend="eager")
+    looking, plain = (Policy.load(folder, options, calibration=CALIBRATION) for _ in range(2))
+    scene = Scene(
+        checkpoint.contract, checkpoint.config.model.inputs, checkpoint.config.backbone, load_calibration(CALIBRATION)
+    )
+    (observation,), _ = made_up(scene, 1)
+    looking.look(observation)
+    assert len(calls) == 1
+    action = looking(observation)
+    assert len(calls) == 1
+    assert (action.deltas == plain(observation).deltas).all() and len(calls) == 2
 
 
 def test_ctrl_c_ends_at_once_in_one_line(diffusion, tmp_path):

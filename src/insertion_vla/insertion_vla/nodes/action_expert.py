@@ -156,10 +156,20 @@ class ActionExpert(ManagedNode):
         with self._lock:
             if features is None:
                 self._withdrawn = "the vlm node has withdrawn its features: see its diagnostics"
-            else:
-                self._withdrawn = ""
-                self._instruction_seen = features.instruction
-                self._builder.push(FEATURES, features.stamp_ns, receive_ns, features)
+                return
+            self._withdrawn = ""
+            self._instruction_seen = features.instruction
+            self._builder.push(FEATURES, features.stamp_ns, receive_ns, features)
+        if self._permitted() is not None:
+            self._look(features.instruction)
+
+    def _look(self, instruction: str) -> None:
+        try:
+            self._expert.look(self._observe(instruction))
+        except Missing:
+            return  # the next tick says what is missing
+        except Exception as error:
+            self._fail(f"expert '{self._expert.policy_id}'", error)
 
     def _on_task(self, message: TaskState) -> None:
         self._task, self._task_s = message, time.monotonic()

@@ -34,7 +34,7 @@ class Parameters(ParameterModel):
     contract_file: str = Field(default="contracts/insertion.yaml", description="contract of the observations")
 
 
-class RemoteExpert:
+class RemoteExpert(Expert):
     """The expert in the simulation's process."""
 
     policy_id = "scripted_expert"

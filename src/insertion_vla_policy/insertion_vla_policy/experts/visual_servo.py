@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from insertion_vla_policy.experts.motion import Speed, rows_towards
 from insertion_vla_policy.experts.search import SEARCH_POINTS, spiral
 from insertion_vla_policy.experts.trocar_estimate import TrocarEstimate, pose_at, pose_from_row
-from insertion_vla_policy.protocol import Action, Features
+from insertion_vla_policy.protocol import Action, Expert, Features
 
 FREE = Speed(0.020)
 CAREFUL = Speed(0.008)
@@ -58,7 +58,7 @@ class Senses:
     surface_m: float | None
 
 
-class VisualServo:
+class VisualServo(Expert):
     """Expert `visual_servo`; see the module's docstring."""
 
     policy_id = "visual_servo"
