@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from insertion_vla_core.observation import Entry, Missing, Observation
-from insertion_vla_policy.backends import TOLERANCE
+from insertion_vla_policy.backends import TOLERANCE, UNROLLED
 from insertion_vla_policy.inputs import action_target, build_inputs
 from insertion_vla_policy.policy import Policy, nearest_to_all
 from insertion_vla_policy.run_options import RunOptions
@@ -113,6 +113,16 @@ def test_another_back_end_gives_the_same_action(folders, expert, backend):
     error = np.sqrt(np.mean((got - wanted) ** 2) / np.mean(wanted**2))
     # Two steps of a model that was never trained enlarge the difference of one.
     assert error < 3 * TOLERANCE[backend] and (backend == "onnx_int8") == (error > 1e-4)
+
+
+@pytest.mark.parametrize("options", [{"steps": UNROLLED}, {"steps": UNROLLED + 1}, {"steps": 3, "method": "ddpm"}])
+def test_traced_is_exact_as_one_program_and_step_by_step(folders, options):
+    seen = observation()
+    plain, traced = (
+        Policy.load(folders["diffusion"], RunOptions(backend=backend, **options)) for backend in ("eager", "traced")
+    )
+    for _ in range(2):  # the noise goes on from one chunk to the next
+        assert traced(seen).deltas == pytest.approx(plain(seen).deltas, rel=1e-3, abs=1e-6)
 
 
 def test_a_back_end_that_differs_is_refused(folders, monkeypatch):
