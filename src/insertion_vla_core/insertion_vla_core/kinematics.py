@@ -8,6 +8,7 @@ method", IEEE T-RO 27(5), 2011), kept inside the joint ranges.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -147,6 +148,9 @@ def _chain(arm: Arm, q: ArrayLike) -> list[tuple[float, ...]]:
     return frames
 
 
+_BASE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+
+
 def _pose(frame: tuple[float, ...]) -> Pose:
     return Pose(np.array(frame[9:]), np.array(frame[:9]).reshape(3, 3).T)
 
@@ -161,17 +165,14 @@ def joint_frames(arm: Arm, q: ArrayLike) -> list[Pose]:
     return [_pose(frame) for frame in _chain(arm, q)]
 
 
-def _jacobian(arm: Arm, frames: list[tuple[float, ...]], tip: Array) -> Array:
+def _jacobian(arm: Arm, frames: list[tuple[float, ...]], tip: Sequence[float]) -> Array:
+    t0, t1, t2 = tip
+    columns = []
     # A standard row turns about the z axis of the frame before it, a modified one about its own.
-    table = np.array(frames if arm.modified else [(0.0,) * 8 + (1.0,) + (0.0,) * 3, *frames[:-1]])
-    axes = table[:, 6:9].T
-    arms = tip[:, None] - table[:, 9:].T
-    result = np.empty((6, axes.shape[1]))
-    result[0] = axes[1] * arms[2] - axes[2] * arms[1]
-    result[1] = axes[2] * arms[0] - axes[0] * arms[2]
-    result[2] = axes[0] * arms[1] - axes[1] * arms[0]
-    result[3:] = axes
-    return result
+    for *_, z0, z1, z2, p0, p1, p2 in frames if arm.modified else [_BASE, *frames[:-1]]:
+        a0, a1, a2 = t0 - p0, t1 - p1, t2 - p2
+        columns.append((z1 * a2 - z2 * a1, z2 * a0 - z0 * a2, z0 * a1 - z1 * a0, z0, z1, z2))
+    return np.array(columns).T
 
 
 def jacobian(arm: Arm, q: ArrayLike, tool: Pose | None = None) -> Array:
@@ -183,8 +184,11 @@ def jacobian(arm: Arm, q: ArrayLike, tool: Pose | None = None) -> Array:
         tool: tool pose in the flange frame; None for the flange itself.
     """
     frames = _chain(arm, q)
-    flange = _pose(frames[-1])
-    return _jacobian(arm, frames, flange.position if tool is None else flange.apply(tool.position))
+    x0, x1, x2, y0, y1, y2, z0, z1, z2, p0, p1, p2 = frames[-1]
+    if tool is not None:
+        x, y, z = tool.position.tolist()
+        p0, p1, p2 = p0 + x * x0 + y * y0 + z * z0, p1 + x * x1 + y * y1 + z * z1, p2 + x * x2 + y * y2 + z * z2
+    return _jacobian(arm, frames, (p0, p1, p2))
 
 
 def inverse(arm: Arm, target: Pose, seed: ArrayLike) -> Array:
@@ -242,7 +246,7 @@ def _descend(arm: Arm, target: Pose, start: Array) -> Array | None:
         best = min(best, squared)
         if stalled > 8:
             return None
-        matrix = _jacobian(arm, frames, flange.position) * weight[:, None]
+        matrix = _jacobian(arm, frames, frames[-1][9:]) * weight[:, None]
         gradient = matrix.T @ scaled
         # A joint at the end of its range that would leave it stays where it is for this step.
         free = ~(((q <= arm.lower_rad) & (gradient < 0.0)) | ((q >= arm.upper_rad) & (gradient > 0.0)))

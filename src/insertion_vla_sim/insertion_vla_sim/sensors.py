@@ -44,11 +44,11 @@ def surface_distance(world: World) -> float:
     away = tip - eye
     if away @ away > _FAR_M**2:
         return float("inf")
-    geom = np.full(1, -1, np.int32)
+    geom, start = np.empty(1, np.int32), tip - _BACK_M * forward
     hit = mujoco.mj_ray(
-        world.model, world.data, tip - _BACK_M * forward, forward, scene.COLLISION_GROUPS, 1, world.needle_body, geom
-    )
-    nearest = max(hit - _BACK_M, 0.0) if geom[0] >= 0 else float("inf")
+        world.model, world.data, start, forward, scene.COLLISION_GROUPS, 1, world.needle_body, geom
+    )  # -1 without a hit
+    nearest = max(hit - _BACK_M, 0.0) if hit >= 0.0 else float("inf")
     return min(nearest, _membrane_distance(world, tip, forward))
 
 

@@ -106,7 +106,10 @@ class World:
     def _follow(self, command: np.ndarray) -> None:
         """Move the joint rates towards the command, all joints together so that the tip keeps its direction."""
         up = down = JOINT_SPEED_RAD_S
-        if not ((FREE_LOWER_RAD <= self._q) & (self._q <= FREE_UPPER_RAD)).all():
+        if ((FREE_LOWER_RAD <= self._q) & (self._q <= FREE_UPPER_RAD)).all():
+            if (command == self._dq).all():
+                return  # reached, as in most steps between two commands
+        else:
             # Never faster than it can still brake before the end of its range.
             down = np.minimum(np.sqrt(BRAKING * np.maximum(self._q - scene.JOINT_LOWER_RAD, 0.0)), down)
             up = np.minimum(np.sqrt(BRAKING * np.maximum(scene.JOINT_UPPER_RAD - self._q, 0.0)), up)
