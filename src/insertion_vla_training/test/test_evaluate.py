@@ -15,6 +15,7 @@ import pytest
 from browser import open_page
 from evaluate_rig import diffusion_checkpoint
 from insertion_vla_core.executor import Execution
+from insertion_vla_core.revision import git_revision
 from insertion_vla_policy.run_options import RunOptions
 from insertion_vla_sim.config import find_config
 from insertion_vla_sim.lockstep import Lockstep
@@ -23,6 +24,7 @@ from insertion_vla_training.evaluation.episode import _play, load_bench, play_ep
 from insertion_vla_training.evaluation.outcome import WRONG_TARGET, outcome_of
 from insertion_vla_training.evaluation.results import EPISODES, read_results
 from insertion_vla_training.evaluation.settings import FIRST_SEED, Settings
+from insertion_vla_training.evaluation.summary import summarise
 from PIL import Image
 
 from insertion_vla_training import evaluate
@@ -92,6 +94,14 @@ def test_summary_and_table_say_what_the_results_say(whole):
     rows = list(csv.DictReader((whole / "episodes.csv").open()))
     assert [row["outcome"] for row in rows] == ["success", "time limit"]
     assert rows[1]["mean_force_n"] == "" and float(rows[1]["duration_s"]) == pytest.approx(13.0, abs=0.01)
+
+
+def test_results_say_which_code_played_them(whole, tmp_path):
+    (good, bad), here = read_results(whole)[1], git_revision(__file__)
+    assert good.revision == bad.revision and good.revision.removesuffix("-dirty") == here.removesuffix("-dirty") != ""
+    assert here[:12] in open_page(whole / "index.html", tmp_path).text
+    mixed = [replace(good, revision="a" * 40), replace(good, revision="b" * 40 + "-dirty"), replace(bad, revision="")]
+    assert summarise(mixed)["code"] == ["unknown", "a" * 12, "b" * 12 + "-dirty"]
 
 
 def test_the_page_shows_both_films_the_plots_and_every_episode(whole, tmp_path):

@@ -18,7 +18,7 @@ from insertion_vla_training.evaluation.episode import Result
 from insertion_vla_training.evaluation.film import write_film
 from insertion_vla_training.evaluation.pairs import bootstrap, mcnemar
 from insertion_vla_training.evaluation.pool import trace_file
-from insertion_vla_training.evaluation.summary import in_words, summarise
+from insertion_vla_training.evaluation.summary import in_words, revisions, summarise
 from insertion_vla_training.evaluation.trace import load_trace
 from insertion_vla_training.evaluation.variants import AS_IS, SWEEPS, Variant
 from insertion_vla_training.inspection.pages import environment
@@ -45,6 +45,7 @@ def write_comparison(played: Sequence[Played], out: Path) -> dict[str, Any]:
     comparison = {
         "seeds": [played[0].results[0].seed, played[0].results[-1].seed],
         "randomisation": played[0].variant.settings.randomisation,
+        "code": revisions(result for each in played for result in each.results),
         "rows": [_row(each) for each in played],
         "pairs": [_pair(a, b) for a, b in combinations(as_is, 2)],
         "training": {each.variant.policy: _training(each.variant.settings.policy) for each in as_is},

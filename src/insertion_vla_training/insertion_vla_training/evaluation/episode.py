@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from insertion_vla_core.contract import Contract, load_contract
 from insertion_vla_core.limits import Limits, load_limits
+from insertion_vla_core.revision import git_revision
 from insertion_vla_sim.lockstep import Lockstep
 from insertion_vla_sim.randomise import draw_layout
 from insertion_vla_sim.render import make_renderer
@@ -56,6 +57,7 @@ class Result:
         diversity_mm: median over observations of the spread of samples' ends (root mean square).
         chunks, rejected: that the policy gave, and of them by the gate.
         inference_ms, features_ms: wall time of every chunk and of every encoding on this machine.
+        revision: of the code that played it, as `git_revision`.
     """
 
     seed: int
@@ -80,6 +82,7 @@ class Result:
     rejected: int
     inference_ms: tuple[float, ...]
     features_ms: tuple[float, ...]
+    revision: str = ""
 
     @property
     def success(self) -> bool:
@@ -99,6 +102,7 @@ class Bench:
     contract: Contract
     limits: Limits
     player: Loaded
+    revision: str
 
 
 def load_bench(settings: Settings) -> Bench:
@@ -108,7 +112,7 @@ def load_bench(settings: Settings) -> Bench:
         ValueError: they cannot be used; what to do is in the sentence.
     """
     contract, limits = load_contract(settings.contract), load_limits(settings.config / "limits.yaml")
-    return Bench(settings, contract, limits, load_player(settings, contract))
+    return Bench(settings, contract, limits, load_player(settings, contract), git_revision(__file__))
 
 
 def play_episode(
@@ -180,6 +184,7 @@ def play_episode(
         rejected=episode.rejected,
         inference_ms=tuple(_rounded(1e3 * s, 3) for s in policy.seconds),
         features_ms=tuple(_rounded(1e3 * s, 3) for s in backbone.seconds) if backbone else (),
+        revision=bench.revision,
     )
     return result, trace
 

@@ -59,6 +59,7 @@ def write_report(
             times={words: summary["times"][name] for name, words in TIMES.items()},
             results=sorted(results, key=lambda result: result.success),
             settings=settings,
+            code=summary["code"],
         )
     )
     (out / PAGE).write_text(text, encoding="utf-8")

@@ -75,7 +75,14 @@ def summarise(results: Sequence[Result]) -> dict[str, Any]:
         "times": {name: times(results, name) for name in TIMES},
         "chunks_rejected": sum(result.rejected for result in results),
         "simulated_s": round(sum(result.duration_s for result in results), 3),
+        "code": revisions(results),
     }
+
+
+def revisions(results: Iterable[Result]) -> list[str]:
+    """Revisions of the code that played the episodes, shortened; several where a run went on after a change."""
+    found = sorted({result.revision for result in results})
+    return [revision[:12] + ("-dirty" if revision.endswith("-dirty") else "") or "unknown" for revision in found]
 
 
 def spread(values: Sequence[float]) -> dict[str, float] | None:
