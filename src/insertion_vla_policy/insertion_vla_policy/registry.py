@@ -1,6 +1,5 @@
 """Policies by name or folder. Each half is imported only when it is asked for: a process loads what it runs."""
 
-import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import yaml
 from insertion_vla_core.contract import Contract
+from insertion_vla_core.shared_files import find_shared
 
 from insertion_vla_policy.checkpoint_config import CONFIG, BackboneRef, load_config
 from insertion_vla_policy.protocol import Backbone, Expert
@@ -44,14 +44,12 @@ def checkpoint_folder(policy: str | Path) -> Path | None:
 
 
 def _shipped(name: str) -> Path:
-    """In the source tree that this file belongs to, else where the package is installed."""
-    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
-    places = [parent / "models" for parent in Path(__file__).resolve().parents]
-    places += [Path(prefix) / "share" / "insertion_vla_policy" / "models" for prefix in prefixes]
-    for place in places:
-        if (place / name / CONFIG).is_file():
-            return place / name
-    raise ValueError(f"expected the policy '{name}' in a folder models/, found none: install the whole project again")
+    models = find_shared("models", "insertion_vla_policy", f"{name}/{CONFIG}")
+    if models is None:
+        raise ValueError(
+            f"expected the policy '{name}' in a folder models/, found none: install the whole project again"
+        )
+    return models / name
 
 
 def load_backbone(policy: str | Path, calibration: str | Path) -> Backbone:

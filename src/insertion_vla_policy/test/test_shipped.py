@@ -3,11 +3,12 @@
 import shutil
 from pathlib import Path
 
-import insertion_vla_policy.registry as registry
 import pytest
 from insertion_vla_policy.checkpoint import load_checkpoint
 from insertion_vla_policy.registry import SHIPPED, checkpoint_folder, load_backbone, load_expert
 from observation_rig import CONFIG, CONTRACT
+
+from insertion_vla_core import shared_files
 
 MODELS = CONFIG.parent / "models"
 CALIBRATION = CONFIG / "calibration" / "sim.yaml"
@@ -29,7 +30,7 @@ def test_they_are_small_enough_to_clone():
 
 def test_an_installed_package_finds_them_beside_itself(tmp_path, monkeypatch):
     shutil.copytree(MODELS, tmp_path / "share" / "insertion_vla_policy" / "models")
-    monkeypatch.setattr(registry, "__file__", str(tmp_path / "elsewhere" / "registry.py"))
+    monkeypatch.setattr(shared_files, "__file__", str(tmp_path / "elsewhere" / "shared_files.py"))
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"/nowhere:{tmp_path}")
     assert checkpoint_folder("diffusion") == tmp_path / "share" / "insertion_vla_policy" / "models" / "diffusion"
     monkeypatch.setenv("AMENT_PREFIX_PATH", "/nowhere")
