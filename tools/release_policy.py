@@ -31,18 +31,21 @@ def release(checkpoint: Path, target: Path, recipe: Mapping[str, Any], compariso
         recipe: config/train_demo.yaml.
         comparison: content of comparison.json; None while there is none.
     """
-    trained = load_checkpoint(checkpoint)
+    trained, backbone = load_checkpoint(checkpoint), checkpoint / "backbone"
     offline = re.search(r"## Offline validation\n.*?(?=\n## )", (checkpoint / CARD).read_text("utf-8"), re.DOTALL)
     notes = [_data(recipe, trained.config.model.expert), offline.group(0).strip() if offline else ""]
     notes += [_closed_loop(comparison, target.name) if comparison else "", LIMITS]
+    # Names of the stores, not where they lay on the machine that trained.
+    stores = ", ".join(Path(store).name for store in str(trained.config.training["stores"]).split(", "))
+    config = trained.config.model_copy(update={"training": {**trained.config.training, "stores": stores}})
     save_checkpoint(
         target,
-        trained.config,
+        config,
         trained.model.state_dict(),
         trained.normalizer,
         (checkpoint / "contract.yaml").read_text(encoding="utf-8"),
         notes="\n\n".join(filter(None, notes)),
-        backbone=checkpoint / "backbone",
+        backbone=backbone if backbone.is_dir() else None,
     )
 
 

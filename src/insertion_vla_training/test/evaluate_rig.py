@@ -16,7 +16,7 @@ from insertion_vla_sim.config import find_config
 VIEWS, TOKENS, DIM = ("front", "side", "hand"), 6, 8
 
 
-def diffusion_checkpoint(folder: Path, expert: str = "diffusion") -> Path:
+def diffusion_checkpoint(folder: Path, expert: str = "diffusion", stores: str = "store") -> Path:
     """An untrained policy on the key points of three views; its chunks are noise of about a millimetre."""
     config = find_config()
     contract = config / "contracts" / "insertion.yaml"
@@ -35,7 +35,7 @@ def diffusion_checkpoint(folder: Path, expert: str = "diffusion") -> Path:
         "action": [(-0.001, 0.001)] * 3 + [(-0.01, 0.01)] * 3 + [(0.0, 1.0)],
     }
     normalizer = vla_normalizer({name: _statistics(of) for name, of in ranges.items()}, spec)
-    checkpoint = CheckpointConfig(vla=vla, backbone=reference, training={"steps": 0})
+    checkpoint = CheckpointConfig(vla=vla, backbone=reference, training={"steps": 3, "stores": stores})
     save_checkpoint(folder, checkpoint, build_model(vla).eval().state_dict(), normalizer, contract.read_text())
     return folder
 
