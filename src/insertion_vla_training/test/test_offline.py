@@ -119,7 +119,7 @@ def test_the_store_gives_what_the_action_expert_node_sees(recorded):
     clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=now[0]))
     node = SimpleNamespace(
         _lock=threading.Lock(), _builder=ObservationBuilder(contract), _broken={}, _withdrawn="",
-        _instruction_seen="", get_clock=lambda: clock,
+        _instruction_seen="", _permitted=lambda: None, get_clock=lambda: clock,
     )  # fmt: skip
     topics = {"/" + topic: streams for topic, streams in _by_topic(contract).items()}
     coming = list(BagReader(bag).messages(list(topics)))
