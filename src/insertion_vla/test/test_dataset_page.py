@@ -30,8 +30,12 @@ def test_five_commands_lead_from_the_robot_to_a_dataset(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stdout + done.stderr
-    assert len(list((tmp_path / "recordings").glob("*/metadata.yaml"))) == 2
+    recorded = {path.parent.name for path in (tmp_path / "recordings").glob("*/metadata.yaml")}
+    assert len(recorded) == 2
     assert (tmp_path / "report" / "index.html").exists()
     info = json.loads((tmp_path / "lerobot_data" / "meta" / "info.json").read_text())
-    assert info["codebase_version"].startswith("v3") and info["total_episodes"] == 2
+    notes = json.loads((tmp_path / "lerobot_data" / "meta" / "insertion_vla.json").read_text())
+    # A recording becomes several episodes there where ticks are missing, as on a machine that was busy for a moment.
+    assert info["codebase_version"].startswith("v3") and info["total_frames"] > 200
+    assert {episode["name"] for episode in notes["episodes"]} == recorded
     assert list((tmp_path / "store" / "cache").rglob("*.safetensors"))

@@ -82,9 +82,7 @@ def main(args: Namespace) -> int:
         if args.message_type:
             # QoS follows the publishers: give the ones that are there a moment to appear.
             cli.find(lambda: cli.node.get_publishers_info_by_topic(topic) or None, timeout_s=0.5)
-            types = {info.topic_type for info in cli.node.get_publishers_info_by_topic(topic)}
-            if types and args.message_type not in types:
-                raise CommandError(f"topic '{topic}' has type {', '.join(sorted(types))}, not {args.message_type}")
+            check_type(cli, topic, args.message_type)
         offered = [info.qos_profile for info in cli.node.get_publishers_info_by_topic(topic)]
         done = []
         failures = []
@@ -101,9 +99,18 @@ def main(args: Namespace) -> int:
         cli.node.create_subscription(message_type, topic, on_message, subscription_qos(args, offered), raw=args.raw)
         while not (failures or (args.once and done)):
             cli.spin_once()
+            if args.message_type and not done:
+                check_type(cli, topic, args.message_type)  # its publishers may have become known only now
         if failures:
             raise failures[0]
         return 0
+
+
+def check_type(cli: Any, topic: str, wanted: str) -> None:
+    """Refuse a type that none of the topic's publishers has: no message would ever come."""
+    types = {info.topic_type for info in cli.node.get_publishers_info_by_topic(topic)}
+    if types and wanted not in types:
+        raise CommandError(f"topic '{topic}' has type {', '.join(sorted(types))}, not {wanted}")
 
 
 def select_static(message_type: Any, path: str) -> None:
