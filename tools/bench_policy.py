@@ -28,7 +28,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = 10
 SIZES = ("nano", "small", "base", "large")
-BACKENDS = ("eager", "onnx", "onnx_int8")
+BACKENDS = ("eager", "traced", "onnx", "onnx_int8")
 # [ms] of the fastest back end; times faster than the plain way.
 LATENCY = {("small", "regression"): 5.0, ("small", "diffusion"): 12.5, ("base", "diffusion"): 45.0}
 FASTER = 3.0

@@ -42,8 +42,8 @@ class TargetFinder:
         """The trocar (base axes), or None; `poses` are rows of the tool's pose that reach back to the images."""
         with self._lock:
             if features.view_stamps_ns != self._stamps:
-                self._stamps = features.view_stamps_ns
                 self._tube = tube_of(features, self._calibration, *poses.valid())
+                self._stamps = features.view_stamps_ns
             return self._tube
 
 
