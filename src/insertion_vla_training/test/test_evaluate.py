@@ -193,6 +193,12 @@ def test_a_diffusion_checkpoint_is_timed_and_its_samples_are_compared(tmp_path, 
     assert of.identity()["weights"] != "" and of.identity()["options"]["steps"] == 2
 
 
+@pytest.mark.parametrize("touch", ["shuffled", "delayed"])
+def test_samples_are_compared_under_another_touch_too(tmp_path, experts, touch):
+    of = settings(str(diffusion_checkpoint(tmp_path / "policy")), options=RunOptions(steps=2), touch=touch)
+    assert play_episode(FIRST_SEED, load_bench(of), experts)[0].diversity_mm > 0.0
+
+
 def test_the_mode_of_execution_reaches_the_arm(experts):
     of = settings("visual_servo")
     played = [

@@ -149,8 +149,8 @@ def play_episode(
         instruction=told_sentence(settings.told, colour),
         execution="blend" if settings.execution == "guided" else settings.execution,
     )
-    play.policy = _numbed(play.policy, seed, bench, stop)
-    play.policy = policy = TimedPolicy(play.policy, settings.diversity_samples if player.draws else 0)
+    policy = TimedPolicy(play.policy, settings.diversity_samples if player.draws else 0)
+    play.policy = _numbed(policy, seed, bench, stop)
     force_n, wrong = _play(play, stop)
     episode = play.run()
     if cameras is not None:
