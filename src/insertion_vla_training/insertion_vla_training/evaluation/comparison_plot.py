@@ -60,10 +60,6 @@ def _bars(axes: Axes, rows: list[dict[str, Any]], colours: dict[str, str]) -> No
         )
     names = [label or row["policy"] for label, row in zip(labels, rows, strict=True)]
     axes.set_xticks(range(len(rows)), names, rotation=20, ha="right")
-    if any(labels):
-        for policy in dict.fromkeys(row["policy"] for row in rows):
-            axes.bar(0, 0, color=colours[policy], label=policy)
-        axes.legend(loc="lower right", frameon=True)
 
 
 def _modes(axes: Axes, rows: list[dict[str, Any]], colours: dict[str, str]) -> None:
