@@ -52,12 +52,10 @@ def stack(context) -> list:
     """Checks every argument, then names the processes of this machine; raises one sentence on a bad value."""
     given = context.launch_configurations
     hardware = check.one_of("hardware", given["hardware"], check.HARDWARE)
-    policy = check.policy(given["policy"], (*policy_names(), check.SCRIPTED))
+    policy = check.policy_on(hardware, given["policy"], policy_names())
     parts = check.some_of("hosts", given["hosts"], check.PARTS)
     views = check.some_of("cameras", given["cameras"], check.VIEWS)
     scripted, simulated = policy == check.SCRIPTED, hardware == "sim"
-    if scripted and not simulated:
-        raise ValueError("policy: 'scripted' reads the simulation's ground truth, so it needs hardware:=sim")
     expert = "scripted_expert" if scripted else "action_expert"
     cameras = [f"camera_{view}" for view in views]
     managed = [*cameras, "force_sensor", "arm", *([] if scripted else ["vlm"]), expert, "task"]

@@ -42,6 +42,14 @@ def policy(value: str, names: Sequence[str]) -> str:
     return one_of("policy", value, names)
 
 
+def policy_on(hardware: str, value: str, names: Sequence[str]) -> str:
+    """As `policy`, or SCRIPTED, which only the simulation has."""
+    chosen = policy(value, (*names, SCRIPTED))
+    if chosen == SCRIPTED and hardware != "sim":
+        raise ValueError("policy: 'scripted' reads the simulation's ground truth, so it needs hardware:=sim")
+    return chosen
+
+
 def some_of(name: str, value: str, choices: Sequence[str]) -> list[str]:
     """A comma-separated selection in the order of the choices; no choice twice."""
     given = [item.strip() for item in value.split(",") if item.strip()]

@@ -86,9 +86,7 @@ def select(given: Mapping[str, str]) -> Selection:
         ValueError: one sentence that names the wrong argument.
     """
     hardware = check.one_of("hardware", given["hardware"], check.HARDWARE)
-    policy = check.policy(given["policy"], (*policy_names(), check.SCRIPTED))
-    if policy == check.SCRIPTED and hardware != "sim":
-        raise ValueError("policy: 'scripted' reads the simulation's ground truth, so it needs hardware:=sim")
+    policy = check.policy_on(hardware, given["policy"], policy_names())
     parts = check.some_of("hosts", given["hosts"], check.PARTS)
     views = check.some_of("cameras", given["cameras"], check.VIEWS)
     namespace = check.namespace(given["namespace"])

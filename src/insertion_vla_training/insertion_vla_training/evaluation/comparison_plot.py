@@ -48,6 +48,7 @@ def draw_comparison(comparison: dict[str, Any], path: Path) -> None:
 
 
 def _bars(axes: Axes, rows: list[dict[str, Any]], colours: dict[str, str]) -> None:
+    # No legend: it would lie on the bars, and the policies as they are, the first panel, stand under their names.
     labels = [row["value"] or "" for row in rows]
     for place, row in enumerate(rows):
         share = row["success"]
